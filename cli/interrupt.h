@@ -1,0 +1,27 @@
+/*
+ * interrupt.h - what SIGINT does.
+ */
+#ifndef SHARDY_CLI_INTERRUPT_H
+#define SHARDY_CLI_INTERRUPT_H
+
+#include <stdbool.h>
+
+/* From here on SIGINT prints `Aborted!` and ends the process with exit code 1. */
+void interrupt_init(void);
+
+/*
+ * From here on the first SIGINT calls `cancel(arg)` from a thread of its own and makes
+ * interrupt_fd() readable; a second one ends the process. Call it before other threads start.
+ */
+bool interrupt_watch(void (*cancel)(void *arg), void *arg);
+
+/* Stop calling `cancel`; SIGINT ends the process again. */
+void interrupt_unwatch(void);
+
+/* A descriptor that becomes readable on SIGINT; -1 when nothing watches. */
+int interrupt_fd(void);
+
+/* Whether SIGINT came while it was watched. */
+bool interrupt_seen(void);
+
+#endif

@@ -1,0 +1,243 @@
+/*
+ * store_fault.c - the fault-injecting store of the tests: passes operations to another store, or
+ * fails them, or loses their answer. Not part of the installed library.
+ */
+#include "store/store_fault.h"
+
+#include "base/memory.h"
+#include "store/store_internal.h"
+
+#include <errno.h>
+
+struct fault_store {
+    struct sfi_store base;
+    struct sfi_store *inner;
+    struct sfi_store_ops ops; /* like the inner store's */
+    sfi_fault_fn decide;
+    void *arg;
+};
+
+struct fault_upload {
+    struct sfi_upload base;
+    struct fault_store *store;
+    struct sfi_upload *inner;
+    char *key;
+};
+
+static bool is_lost(enum sfi_fault fault)
+{
+    return fault == SFI_FAULT_LOSE || fault == SFI_FAULT_APPLY_THEN_LOSE;
+}
+
+static bool is_applied(enum sfi_fault fault)
+{
+    return fault == SFI_FAULT_NONE || fault == SFI_FAULT_APPLY_THEN_LOSE;
+}
+
+/* A lost answer leaves a change unknown; a lost answer to a question is only a failure. */
+static shardy_status failure(enum sfi_fault fault, bool changes, const char *key, shardy_error *err)
+{
+    if (fault == SFI_FAULT_FULL) {
+        return sfi_fail_errno(err, SHARDY_IO, ENOSPC, "injected: cannot write %s", key);
+    }
+    if (is_lost(fault) && changes) {
+        return sfi_fail(err, SHARDY_UNKNOWN, "injected: the answer for %s was lost", key);
+    }
+    return sfi_fail(err, SHARDY_STORE, "injected: request for %s failed", key);
+}
+
+struct forwarded {
+    struct fault_store *store;
+    struct sfi_store_request *outer;
+    struct sfi_store_request inner;
+    enum sfi_fault fault;
+};
+
+static void copy_results(struct sfi_store_request *to, const struct sfi_store_request *from)
+{
+    to->status = from->status;
+    to->error = from->error;
+    to->data = from->data;
+    to->object_size = from->object_size;
+    memcpy(to->object_etag, from->object_etag, sizeof to->object_etag);
+}
+
+static bool changes(const struct sfi_store_request *request)
+{
+    return request->verb == SFI_STORE_PUT || request->verb == SFI_STORE_DELETE;
+}
+
+static void forwarded_done(struct sfi_store_request *inner)
+{
+    struct forwarded *forwarded = inner->arg;
+    struct sfi_store_request *outer = forwarded->outer;
+    copy_results(outer, inner);
+    if (forwarded->fault == SFI_FAULT_APPLY_THEN_LOSE) {
+        sfi_buf_clear(&outer->data);
+        outer->object_etag[0] = '\0';
+        outer->status = failure(forwarded->fault, changes(outer), outer->key, &outer->error);
+    }
+    sfi_free(forwarded);
+    outer->done(outer);
+}
+
+static void refuse(struct sfi_store_request *request, enum sfi_fault fault)
+{
+    sfi_buf_init(&request->data, SIZE_MAX - 1);
+    request->object_size = 0;
+    request->object_etag[0] = '\0';
+    request->status = failure(fault, changes(request), request->key, &request->error);
+    request->done(request);
+}
+
+static void submit_one(struct fault_store *store, struct sfi_store_request *request)
+{
+    static const char *const names[] = {"get", "head", "put", "delete"};
+    enum sfi_fault fault = store->decide(store->arg, names[request->verb], request->key);
+    struct forwarded *forwarded = is_applied(fault) ? sfi_malloc(sizeof *forwarded) : NULL;
+    if (!forwarded) {
+        refuse(request, is_applied(fault) ? SFI_FAULT_FAIL : fault);
+        return;
+    }
+    forwarded->store = store;
+    forwarded->outer = request;
+    forwarded->fault = fault;
+    forwarded->inner = *request;
+    forwarded->inner.done = forwarded_done;
+    forwarded->inner.arg = forwarded;
+    struct sfi_store_request *inner = &forwarded->inner;
+    store->inner->ops->submit(store->inner, &inner, 1);
+}
+
+static void fault_submit(struct sfi_store *base, struct sfi_store_request **requests, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        submit_one((struct fault_store *)base, requests[i]);
+    }
+}
+
+static shardy_status fault_list(struct sfi_store *base, const char *prefix, bool deep,
+                                struct sfi_store_list *list, shardy_error *err)
+{
+    struct fault_store *store = (struct fault_store *)base;
+    enum sfi_fault fault = store->decide(store->arg, "list", prefix);
+    return fault == SFI_FAULT_NONE ? store->inner->ops->list(store->inner, prefix, deep, list, err)
+                                   : failure(fault, false, prefix, err);
+}
+
+static shardy_status fault_map(struct sfi_store *base, const char *key, struct sfi_mapping *mapping,
+                               shardy_error *err)
+{
+    struct fault_store *store = (struct fault_store *)base;
+    enum sfi_fault fault = store->decide(store->arg, "map", key);
+    return fault == SFI_FAULT_NONE ? store->inner->ops->map(store->inner, key, mapping, err)
+                                   : failure(fault, false, key, err);
+}
+
+static void free_upload(struct fault_upload *upload)
+{
+    sfi_store_release(&upload->store->base);
+    sfi_free(upload->key);
+    sfi_free(upload);
+}
+
+static shardy_status upload_append(struct sfi_upload *base, struct sfi_bytes bytes,
+                                   shardy_error *err)
+{
+    struct fault_upload *upload = (struct fault_upload *)base;
+    enum sfi_fault fault = upload->store->decide(upload->store->arg, "upload.append", upload->key);
+    return fault == SFI_FAULT_NONE ? upload->inner->ops->append(upload->inner, bytes, err)
+                                   : failure(fault, false, upload->key, err);
+}
+
+static void upload_abort(struct sfi_upload *base)
+{
+    struct fault_upload *upload = (struct fault_upload *)base;
+    upload->inner->ops->abort(upload->inner);
+    free_upload(upload);
+}
+
+static shardy_status upload_commit(struct sfi_upload *base, struct sfi_bytes head, char *etag,
+                                   shardy_error *err)
+{
+    struct fault_upload *upload = (struct fault_upload *)base;
+    enum sfi_fault fault = upload->store->decide(upload->store->arg, "upload.commit", upload->key);
+    shardy_status st = SHARDY_OK;
+    if (is_applied(fault)) {
+        st = upload->inner->ops->commit(upload->inner, head, etag, err);
+    } else {
+        upload->inner->ops->abort(upload->inner);
+    }
+    if (fault != SFI_FAULT_NONE) {
+        st = failure(fault, true, upload->key, err);
+    }
+    free_upload(upload);
+    return st;
+}
+
+static const struct sfi_upload_ops s_upload_ops = {
+    .append = upload_append,
+    .commit = upload_commit,
+    .abort = upload_abort,
+};
+
+static shardy_status fault_upload(struct sfi_store *base, const char *key, const char *content_type,
+                                  size_t head_size, struct sfi_upload **out, shardy_error *err)
+{
+    struct fault_store *store = (struct fault_store *)base;
+    enum sfi_fault fault = store->decide(store->arg, "upload.open", key);
+    if (fault != SFI_FAULT_NONE) {
+        return failure(fault, false, key, err);
+    }
+    struct fault_upload *upload = sfi_calloc(1, sizeof *upload);
+    char *copy = sfi_strdup(key);
+    struct sfi_upload *inner = NULL;
+    shardy_status st = upload && copy ? SHARDY_OK : sfi_fail_memory(err, sizeof *upload);
+    if (st == SHARDY_OK) {
+        st = store->inner->ops->upload(store->inner, key, content_type, head_size, &inner, err);
+    }
+    if (st != SHARDY_OK) {
+        sfi_free(upload);
+        sfi_free(copy);
+        return st;
+    }
+    upload->base.ops = &s_upload_ops;
+    upload->store = (struct fault_store *)sfi_store_acquire(base);
+    upload->inner = inner;
+    upload->key = copy;
+    *out = &upload->base;
+    return SHARDY_OK;
+}
+
+static void fault_close(struct sfi_store *base)
+{
+    struct fault_store *store = (struct fault_store *)base;
+    sfi_store_release(store->inner);
+    sfi_free(store);
+}
+
+shardy_status sfi_store_fault_open(struct sfi_store *inner, sfi_fault_fn decide, void *arg,
+                                   struct sfi_store **out, shardy_error *err)
+{
+    struct fault_store *store = sfi_calloc(1, sizeof *store);
+    *out = NULL;
+    if (!store) {
+        return sfi_fail_memory(err, sizeof *store);
+    }
+    store->ops = *inner->ops;
+    store->ops.submit = fault_submit;
+    store->ops.list = fault_list;
+    store->ops.upload = fault_upload;
+    store->ops.map = inner->ops->map ? fault_map : NULL;
+    store->ops.close = fault_close;
+    store->decide = decide;
+    store->arg = arg;
+    shardy_status st = sfi_store_init(&store->base, &store->ops, inner->url, err);
+    if (st != SHARDY_OK) {
+        sfi_free(store);
+        return st;
+    }
+    store->inner = sfi_store_acquire(inner);
+    *out = &store->base;
+    return SHARDY_OK;
+}

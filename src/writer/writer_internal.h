@@ -1,0 +1,262 @@
+/*
+ * writer_internal.h - what the parts of the writer share. Flow of a row:
+ *
+ *   writer_rows.c    batches are kept as they came; each row becomes a 16-byte reference in the
+ * list of its shard (rows_add), at the memory limit all lists are sorted and spilled writer_sort.c
+ * references of one shard in key order writer_stream.c  sorted references and spilled runs of a
+ * shard merged into rows, last one wins writer_spill.c   the spill file: runs of records
+ *   writer_build.c   a shard's stream goes through a builder; its manifest entry
+ *   writer_stage.c   rows held back while the number of shards is unknown (max_keys_per_shard)
+ *   writer.c         the public calls
+ */
+#ifndef SFI_WRITER_WRITER_INTERNAL_H
+#define SFI_WRITER_WRITER_INTERNAL_H
+
+#include "base/observe.h"
+#include "key/key.h"
+#include "manifest/manifest_store.h"
+#include "routing/routing.h"
+#include "shard/shard.h"
+
+#include <shardyfusion/writer.h>
+
+#include <pthread.h>
+
+/*
+ * A row waiting in memory: first 8 key bytes (all of an integer key) and where it is: batch number
+ * in the upper half of `at`, row in the lower. `at` grows with the order of arrival, so the largest
+ * one of equal keys is the last.
+ */
+struct sfi_row_ref {
+    uint64_t prefix;
+    uint64_t at;
+};
+
+/* Rows as they came, used in place. */
+struct sfi_batch {
+    struct ArrowArray array; /* released with the batch; or release == NULL and `own` is set */
+    void *own;               /* block of copied rows */
+    struct sfi_column key;
+    struct sfi_column value;
+    uint64_t first_row; /* number of row 0 over the whole build */
+    uint64_t bytes;     /* what the batch holds in memory */
+};
+
+struct sfi_ref_list {
+    struct sfi_row_ref *items;
+    size_t count;
+    size_t capacity;
+};
+
+/* A sorted run of one shard in the spill file. */
+struct sfi_run {
+    uint64_t offset;
+    uint64_t size;
+    uint64_t rows;
+};
+
+/* One spill: a run for every shard, in shard order. */
+struct sfi_generation {
+    struct sfi_run *runs; /* num_dbs */
+};
+
+struct sfi_spill_file {
+    int fd; /* unlinked from the start: nothing remains after a crash; -1 = not open */
+    uint64_t size;
+    const char *dir;      /* for messages */
+    pthread_mutex_t lock; /* guards `size` */
+};
+
+/* Rows waiting to be built. One thread at a time, apart from what the functions say. */
+struct sfi_rows {
+    shardy_key_encoding encoding;
+    uint32_t num_dbs;
+    unsigned threads;
+    struct sfi_route route;
+    uint64_t memory_limit;
+    struct sfi_batch *batches;
+    size_t batch_count;
+    size_t batch_capacity;
+    uint64_t batch_bytes;
+    uint64_t ref_count;
+    struct sfi_ref_list *lists; /* threads x num_dbs: each thread fills its own row of lists */
+    struct sfi_generation *generations;
+    size_t generation_count;
+    size_t generation_capacity;
+    struct sfi_spill_file *spill;
+};
+
+shardy_status sfi_rows_init(struct sfi_rows *rows, shardy_key_encoding encoding, uint32_t num_dbs,
+                            unsigned threads, uint64_t memory_limit, struct sfi_spill_file *spill,
+                            shardy_error *err);
+void sfi_rows_clear(struct sfi_rows *rows);
+/* Check keys and lengths of a batch against the encoding; nothing is kept. */
+shardy_status sfi_rows_check(shardy_key_encoding encoding, const struct sfi_batch *batch,
+                             shardy_error *err);
+/* Route a checked batch and keep it (taken over, on failure too); may spill. */
+shardy_status sfi_rows_add(struct sfi_rows *rows, struct sfi_batch *batch, shardy_error *err);
+/* All references of a shard, sorted, in one new array (*refs, sfi_free). */
+shardy_status sfi_rows_sorted(const struct sfi_rows *rows, uint32_t db_id,
+                              struct sfi_row_ref **refs, size_t *count, shardy_error *err);
+void sfi_batch_release(struct sfi_batch *batch);
+
+/* Sort by key, then by `at`. `scratch` has room for `count` references. */
+void sfi_sort_refs(const struct sfi_rows *rows, struct sfi_row_ref *refs,
+                   struct sfi_row_ref *scratch, size_t count);
+
+/* Spill file. */
+shardy_status sfi_spill_open(struct sfi_spill_file *file, const char *dir, shardy_error *err);
+void sfi_spill_close(struct sfi_spill_file *file);
+
+/* Appends records through a buffer; offsets of concurrent writers interleave by whole buffers,
+ * so a run is written with sfi_spill_reserve() first when it must be contiguous. */
+struct sfi_spill_writer {
+    struct sfi_spill_file *file;
+    struct sfi_buf buf;
+    uint64_t offset; /* where the buffer goes */
+    bool fixed_keys; /* 8- or 4-byte keys: no length stored */
+};
+
+/* Most bytes a record takes besides key and value. */
+#define SFI_SPILL_RECORD_OVERHEAD 10u
+/* Claim `size` contiguous bytes. Any thread. */
+uint64_t sfi_spill_reserve(struct sfi_spill_file *file, uint64_t size);
+shardy_status sfi_spill_put(struct sfi_spill_writer *writer, const struct sfi_row *row,
+                            shardy_error *err);
+shardy_status sfi_spill_flush(struct sfi_spill_writer *writer, shardy_error *err);
+
+/* Reads a run back, record by record. */
+struct sfi_run_reader {
+    const struct sfi_spill_file *file;
+    uint64_t offset; /* next bytes to read */
+    uint64_t left;
+    uint8_t *buf;
+    size_t capacity;
+    size_t begin;
+    size_t end;
+    uint32_t key_size; /* of fixed keys; 0 = stored */
+};
+
+shardy_status sfi_run_open(struct sfi_run_reader *reader, const struct sfi_spill_file *file,
+                           const struct sfi_run *run, size_t buffer, uint32_t fixed_key_size,
+                           shardy_error *err);
+void sfi_run_close(struct sfi_run_reader *reader);
+/* Whether the next record needs a read that moves the buffer: earlier rows die then. */
+bool sfi_run_needs_read(const struct sfi_run_reader *reader);
+shardy_status sfi_run_next(struct sfi_run_reader *reader, struct sfi_row *row, bool *found,
+                           shardy_error *err);
+
+/* Rows of one shard in key order, without duplicates. */
+#define SFI_STREAM_BLOCK 64u
+struct sfi_stream;
+/* With `memory_only` the spilled runs are left out (used by the spill itself). */
+shardy_status sfi_stream_open(const struct sfi_rows *rows, uint32_t db_id, bool memory_only,
+                              struct sfi_stream **stream, shardy_error *err);
+/* Up to SFI_STREAM_BLOCK rows, valid until the next call; *count = 0 at the end. */
+shardy_status sfi_stream_next(struct sfi_stream *stream, const struct sfi_row **rows, size_t *count,
+                              shardy_error *err);
+/* Start again from the first row. */
+shardy_status sfi_stream_rewind(struct sfi_stream *stream, shardy_error *err);
+void sfi_stream_free(struct sfi_stream *stream); /* NULL is accepted */
+/* Rows the stream starts from, duplicates included. */
+uint64_t sfi_stream_input_rows(const struct sfi_stream *stream);
+
+/* Result of building one shard. */
+struct sfi_shard_result {
+    shardy_shard_info info; /* owner set when the shard exists */
+    bool committed;         /* database object exists */
+    uint64_t rows;
+    uint64_t bytes;
+};
+
+/* Configuration after validation; strings owned. */
+struct sfi_writer_config {
+    char *url;
+    char *run_id;
+    char *key_column;   /* name in batches */
+    char *value_column; /* name in batches */
+    char *key_col;      /* name in the manifest */
+    char *shard_prefix;
+    char *db_template;
+    char *current_name;
+    char *custom_json; /* J1, sidecar field included */
+    char *expected_ref;
+    char *spill_dir;
+    uint32_t num_dbs; /* 0 while unknown */
+    uint64_t max_keys_per_shard;
+    shardy_key_encoding encoding;
+    uint32_t page_size; /* or SHARDY_PAGE_SIZE_AUTO */
+    bool sidecar;
+    bool no_publish;
+    bool expect;
+    uint64_t memory_limit;
+    unsigned threads;
+};
+
+shardy_status sfi_writer_config_init(struct sfi_writer_config *config,
+                                     const shardy_writer_options *options, shardy_error *err);
+void sfi_writer_config_clear(struct sfi_writer_config *config);
+
+struct shardy_writer {
+    struct sfi_writer_config config;
+    struct sfi_observer observer;
+    struct sfi_store *store;
+    struct sfi_spill_file spill;
+    struct sfi_rows rows;
+    bool rows_ready;         /* `rows` is initialised: num_dbs is known */
+    struct sfi_stage *stage; /* instead of `rows` until then */
+    struct sfi_arena *arena; /* rows added one by one, not yet a batch */
+    shardy_status broken;    /* sticky failure after which the build cannot go on */
+    shardy_error broken_error;
+    bool finished;
+    atomic_bool cancelled;
+
+    uint64_t rows_read;
+    uint64_t input_bytes;
+    uint64_t started_us;              /* monotonic */
+    struct sfi_shard_result *results; /* num_dbs */
+
+    /* Progress, written by building threads. */
+    void (*progress)(void *arg, const shardy_progress *progress);
+    void *progress_arg;
+    atomic_flag progress_busy;
+    atomic_uint_fast64_t progress_next_us;
+    atomic_int phase;
+    atomic_uint_fast64_t built_rows;
+    atomic_uint_fast64_t built_bytes;
+    atomic_uint shards_done;
+};
+
+/* Report progress when 100 ms have passed, or `force`. Any thread. */
+void sfi_writer_progress(shardy_writer *writer, bool force);
+shardy_status sfi_writer_check_cancelled(shardy_writer *writer, shardy_error *err);
+uint64_t sfi_writer_elapsed_ms(const shardy_writer *writer);
+
+/* Build every shard into writer->results. */
+shardy_status sfi_writer_build_shards(shardy_writer *writer, shardy_error *err);
+/* Remove the objects of all committed shards (failed build). */
+void sfi_writer_remove_shards(shardy_writer *writer);
+
+/* Rows added one by one: copied into a growing block that becomes a batch. */
+struct sfi_arena;
+shardy_status sfi_arena_new(bool int_keys, struct sfi_arena **arena, shardy_error *err);
+void sfi_arena_free(struct sfi_arena *arena); /* NULL is accepted */
+shardy_status sfi_arena_add(struct sfi_arena *arena, uint64_t number, struct sfi_bytes key,
+                            struct sfi_bytes value, shardy_error *err);
+uint64_t sfi_arena_rows(const struct sfi_arena *arena);
+bool sfi_arena_full(const struct sfi_arena *arena);
+/* Turn the rows into a batch and empty the arena. */
+shardy_status sfi_arena_take(struct sfi_arena *arena, uint64_t first_row, struct sfi_batch *batch,
+                             shardy_error *err);
+
+/* Rows held back while the number of shards is unknown. */
+struct sfi_stage;
+shardy_status sfi_stage_new(struct sfi_spill_file *spill, uint64_t memory_limit,
+                            struct sfi_stage **stage, shardy_error *err);
+void sfi_stage_free(struct sfi_stage *stage); /* NULL is accepted */
+/* Takes the batch over, on failure too. */
+shardy_status sfi_stage_add(struct sfi_stage *stage, struct sfi_batch *batch, shardy_error *err);
+/* Hand everything to `rows` in the order of arrival. */
+shardy_status sfi_stage_replay(struct sfi_stage *stage, struct sfi_rows *rows, shardy_error *err);
+
+#endif

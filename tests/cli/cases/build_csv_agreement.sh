@@ -1,0 +1,1 @@
+python3 "$TESTS/csv_agreement.py" 1

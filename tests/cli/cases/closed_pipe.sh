@@ -1,0 +1,12 @@
+. "$TESTS/lib.sh"
+small_snapshot
+python3 -c "
+import os, subprocess
+for command in ('scan', 'shards', 'health'):
+    reading, writing = os.pipe()
+    os.close(reading)
+    print('exit', subprocess.run(['shardy', command], stdout=writing).returncode, flush=True)
+    os.close(writing)
+"
+status shardy info > /dev/full
+shardy --help > /dev/full

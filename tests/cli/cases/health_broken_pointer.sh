@@ -1,0 +1,4 @@
+. "$TESTS/lib.sh"
+small_snapshot
+echo "{" > snap/_CURRENT
+status shardy health

@@ -1,0 +1,2 @@
+shardy --help | head -3
+shardy -h | tail -12

@@ -1,0 +1,3 @@
+. "$TESTS/lib.sh"
+small_snapshot
+all_formats info

@@ -1,0 +1,1 @@
+python3 "$TESTS/manual_options.py" "$TESTS/../../docs/man/shardy.1"

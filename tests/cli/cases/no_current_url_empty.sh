@@ -1,0 +1,1 @@
+SHARDY_CURRENT= shardy --current-url "" get 1

@@ -1,0 +1,1 @@
+python3 "$TESTS/on_terminal.py"

@@ -1,0 +1,1 @@
+shardy --output-format XML info

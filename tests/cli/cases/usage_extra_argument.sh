@@ -1,0 +1,1 @@
+shardy get 1 2

@@ -1,0 +1,1 @@
+shardy get --strict=yes 1

@@ -1,0 +1,1 @@
+shardy --offset -1 info

@@ -1,0 +1,2 @@
+ln -s "$(command -v shardy)" other-name
+./other-name get

@@ -1,0 +1,1 @@
+shardy --ref a --offset 1 info

@@ -1,0 +1,2 @@
+shardy --version
+shardy --version get
