@@ -17,7 +17,7 @@ extern "C" {
 #endif
 
 #if defined(__GNUC__) && __GNUC__ >= 4
-#define SHARDY_API __attribute__((visibility("default")))
+#define SHARDY_API     __attribute__((visibility("default")))
 #define SHARDY_CHECKED __attribute__((warn_unused_result))
 #else
 #define SHARDY_API
@@ -25,24 +25,24 @@ extern "C" {
 #endif
 
 /* One row per status: name, value, retryable, default text. Append only; values are ABI. */
-#define SHARDY_STATUS_MAP(XX)                                                                      \
-    XX(OK, 0, false, "ok")                                                                         \
-    XX(CONFIG, 1, false, "invalid configuration or argument")                                      \
-    XX(INPUT, 2, false, "a row, key or file of the input is not acceptable")                       \
-    XX(LIMIT, 3, false, "a documented limit was exceeded")                                         \
-    XX(NO_MEMORY, 4, true, "out of memory")                                                        \
-    XX(CANCELLED, 5, false, "cancelled by the caller")                                             \
-    XX(IO, 6, false, "local input or output failed")                                               \
-    XX(STORE, 7, true, "object store temporarily failed")                                          \
-    XX(NOT_FOUND, 8, false, "object or snapshot not found")                                        \
-    XX(CONFLICT, 9, false, "somebody else changed the object first")                               \
-    XX(UNKNOWN, 10, true, "outcome unknown: the request may or may not have taken effect")         \
-    XX(CORRUPT, 11, false, "shard data is damaged")                                                \
-    XX(MANIFEST, 12, false, "manifest or current pointer is malformed")                            \
-    XX(PUBLISH, 13, true, "publishing failed")                                                     \
-    XX(ASSIGNMENT, 14, false, "a key cannot be assigned to a shard")                               \
-    XX(COVERAGE, 15, false, "shard results do not cover the snapshot")                             \
-    XX(READER_STATE, 16, false, "reader is closed or has no snapshot")                             \
+#define SHARDY_STATUS_MAP(XX)                                                              \
+    XX(OK, 0, false, "ok")                                                                 \
+    XX(CONFIG, 1, false, "invalid configuration or argument")                              \
+    XX(INPUT, 2, false, "a row, key or file of the input is not acceptable")               \
+    XX(LIMIT, 3, false, "a documented limit was exceeded")                                 \
+    XX(NO_MEMORY, 4, true, "out of memory")                                                \
+    XX(CANCELLED, 5, false, "cancelled by the caller")                                     \
+    XX(IO, 6, false, "local input or output failed")                                       \
+    XX(STORE, 7, true, "object store temporarily failed")                                  \
+    XX(NOT_FOUND, 8, false, "object or snapshot not found")                                \
+    XX(CONFLICT, 9, false, "somebody else changed the object first")                       \
+    XX(UNKNOWN, 10, true, "outcome unknown: the request may or may not have taken effect") \
+    XX(CORRUPT, 11, false, "shard data is damaged")                                        \
+    XX(MANIFEST, 12, false, "manifest or current pointer is malformed")                    \
+    XX(PUBLISH, 13, true, "publishing failed")                                             \
+    XX(ASSIGNMENT, 14, false, "a key cannot be assigned to a shard")                       \
+    XX(COVERAGE, 15, false, "shard results do not cover the snapshot")                     \
+    XX(READER_STATE, 16, false, "reader is closed or has no snapshot")                     \
     XX(UNSUPPORTED, 17, false, "not supported")
 
 /** Result of every call that can fail. Values never change meaning between releases. */
@@ -52,7 +52,8 @@ typedef enum shardy_status {
 #undef SHARDY_STATUS_ENUM
 } shardy_status;
 
-/** Details of one failure. Owned by the caller, usually on the stack; set only when a call fails. */
+/** Details of one failure. Owned by the caller, usually on the stack; set only when a call fails.
+ */
 typedef struct shardy_error {
     shardy_status status; /**< SHARDY_OK until a call fails */
     int detail;           /**< errno, HTTP status or SQLite extended code; 0 = none */
@@ -60,9 +61,12 @@ typedef struct shardy_error {
 } shardy_error;
 
 /** Initial value of a shardy_error. */
-#define SHARDY_ERROR_INIT                                                                          \
-    {                                                                                              \
-        SHARDY_OK, 0, { 0 }                                                                        \
+#define SHARDY_ERROR_INIT \
+    {                     \
+        SHARDY_OK, 0,     \
+        {                 \
+            0             \
+        }                 \
     }
 
 /** Name of a status without prefix, for example "CONFLICT"; "?" for an unknown value. Static. */

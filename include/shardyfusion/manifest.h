@@ -30,8 +30,8 @@ typedef struct shardy_shard_info {
     uint64_t db_bytes;         /**< size of the database in bytes; 0 = unknown */
     bool has_min_key;          /**< min_key is known (SHARDY_KIND_INT, _UINT or _STR) */
     bool has_max_key;
-    shardy_key min_key; /**< smallest logical key */
-    shardy_key max_key; /**< largest logical key */
+    shardy_key min_key;      /**< smallest logical key */
+    shardy_key max_key;      /**< largest logical key */
     const char *writer_info; /**< JSON object with the writer's own notes; never NULL */
     void *owner;             /**< private: what the strings live in */
 } shardy_shard_info;
@@ -83,9 +83,9 @@ typedef struct shardy_history_options {
     const char *run_id;       /**< only manifests of this run; NULL = all */
 } shardy_history_options;
 
-#define SHARDY_HISTORY_OPTIONS_INIT                                                                \
-    {                                                                                              \
-        sizeof(shardy_history_options), 0, 0, 0, 0                                                 \
+#define SHARDY_HISTORY_OPTIONS_INIT                \
+    {                                              \
+        sizeof(shardy_history_options), 0, 0, 0, 0 \
     }
 
 /**

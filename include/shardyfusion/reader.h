@@ -46,17 +46,17 @@ typedef struct shardy_reader_options {
     uint64_t pin_offset;
     shardy_open_mode open_mode;
     shardy_relocate relocate;
-    bool no_fallback;               /**< fail when the current manifest is malformed; otherwise up to
-                                         three older ones are tried. Pinned readers never fall back */
-    bool verify_checksums;          /**< check the recorded checksum when a shard is opened */
-    uint32_t threads;               /**< threads of an eager open; 0 = all processors */
+    bool no_fallback;      /**< fail when the current manifest is malformed; otherwise up to
+                                three older ones are tried. Pinned readers never fall back */
+    bool verify_checksums; /**< check the recorded checksum when a shard is opened */
+    uint32_t threads;      /**< threads of an eager open; 0 = all processors */
     const shardy_event_sink *events; /**< borrowed until the reader is freed; NULL = none */
     const shardy_log_sink *logs;     /**< borrowed until the reader is freed; NULL = none */
 } shardy_reader_options;
 
-#define SHARDY_READER_OPTIONS_INIT                                                                 \
-    {                                                                                              \
-        .struct_size = sizeof(shardy_reader_options)                                               \
+#define SHARDY_READER_OPTIONS_INIT                   \
+    {                                                \
+        .struct_size = sizeof(shardy_reader_options) \
     }
 
 /**
@@ -66,14 +66,14 @@ typedef struct shardy_reader_options {
 typedef struct shardy_value {
     const void *data; /**< NULL = the key is absent; never NULL for an empty value */
     size_t size;
-    void *owner; /**< private */
-    void *copy;  /**< private */
+    void *owner;   /**< private */
+    void *copy;    /**< private */
     uint64_t slot; /**< private */
 } shardy_value;
 
-#define SHARDY_VALUE_INIT                                                                          \
-    {                                                                                              \
-        0, 0, 0, 0, 0                                                                              \
+#define SHARDY_VALUE_INIT \
+    {                     \
+        0, 0, 0, 0, 0     \
     }
 
 /** Release a value and zero it. NULL is accepted. */
@@ -92,9 +92,9 @@ typedef struct shardy_items {
     void *owner; /**< private */
 } shardy_items;
 
-#define SHARDY_ITEMS_INIT                                                                          \
-    {                                                                                              \
-        0, 0, 0                                                                                    \
+#define SHARDY_ITEMS_INIT \
+    {                     \
+        0, 0, 0           \
     }
 
 /** Release results and zero them. NULL is accepted. */
@@ -233,7 +233,8 @@ SHARDY_API SHARDY_CHECKED shardy_status shardy_snapshot_describe(shardy_snapshot
 
 /**
  * Description of one shard; `db_url` is NULL for an empty one.
- * @param[out] info cleared by the caller @return SHARDY_OK; SHARDY_CONFIG (`db_id`); SHARDY_MANIFEST
+ * @param[out] info cleared by the caller @return SHARDY_OK; SHARDY_CONFIG (`db_id`);
+ * SHARDY_MANIFEST
  */
 SHARDY_API SHARDY_CHECKED shardy_status shardy_snapshot_shard(shardy_snapshot *snapshot,
                                                               uint32_t db_id,
@@ -257,9 +258,9 @@ typedef struct shardy_scan_options {
     size_t prefix_size;
 } shardy_scan_options;
 
-#define SHARDY_SCAN_OPTIONS_INIT                                                                   \
-    {                                                                                              \
-        .struct_size = sizeof(shardy_scan_options)                                                 \
+#define SHARDY_SCAN_OPTIONS_INIT                   \
+    {                                              \
+        .struct_size = sizeof(shardy_scan_options) \
     }
 
 /** One row of a scan. Pointers are valid until the next call on the scan. */

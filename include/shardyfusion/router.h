@@ -23,9 +23,9 @@ typedef struct shardy_router_options {
     shardy_key_encoding key_encoding; /**< of the snapshot; routing itself does not depend on it */
 } shardy_router_options;
 
-#define SHARDY_ROUTER_OPTIONS_INIT                                                                 \
-    {                                                                                              \
-        sizeof(shardy_router_options), SHARDY_SHARDING_HASH, 0, SHARDY_KEY_U64BE                   \
+#define SHARDY_ROUTER_OPTIONS_INIT                                               \
+    {                                                                            \
+        sizeof(shardy_router_options), SHARDY_SHARDING_HASH, 0, SHARDY_KEY_U64BE \
     }
 
 /**
@@ -65,9 +65,9 @@ SHARDY_API SHARDY_CHECKED shardy_status shardy_router_new(const shardy_router_op
  * Make a lazy router, which asks `lookup` for shards one by one (`from_build_meta` of the Python
  * API). @param arg passed to `lookup`; must outlive the router.
  */
-SHARDY_API SHARDY_CHECKED shardy_status shardy_router_from_build_meta(
-    const shardy_router_options *options, shardy_shard_lookup_fn lookup, void *arg,
-    shardy_router **router, shardy_error *err);
+SHARDY_API SHARDY_CHECKED shardy_status
+shardy_router_from_build_meta(const shardy_router_options *options, shardy_shard_lookup_fn lookup,
+                              void *arg, shardy_router **router, shardy_error *err);
 
 /** Release a router. NULL is accepted. */
 SHARDY_API void shardy_router_free(shardy_router *router);

@@ -20,9 +20,9 @@ typedef struct shardy_verify_options {
     uint32_t threads;         /**< shards checked at once; 0 = all processors */
 } shardy_verify_options;
 
-#define SHARDY_VERIFY_OPTIONS_INIT                                                                 \
-    {                                                                                              \
-        .struct_size = sizeof(shardy_verify_options)                                               \
+#define SHARDY_VERIFY_OPTIONS_INIT                   \
+    {                                                \
+        .struct_size = sizeof(shardy_verify_options) \
     }
 
 /** One damage. Strings belong to the report. */

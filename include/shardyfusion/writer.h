@@ -81,9 +81,9 @@ typedef struct shardy_writer_options {
     void *progress_arg;
 } shardy_writer_options;
 
-#define SHARDY_WRITER_OPTIONS_INIT                                                                 \
-    {                                                                                              \
-        .struct_size = sizeof(shardy_writer_options)                                               \
+#define SHARDY_WRITER_OPTIONS_INIT                   \
+    {                                                \
+        .struct_size = sizeof(shardy_writer_options) \
     }
 
 /** Outcome of a build. Strings belong to `owner`; release with shardy_build_result_clear(). */
@@ -139,8 +139,8 @@ SHARDY_API SHARDY_CHECKED shardy_status shardy_writer_add(shardy_writer *writer,
  * binary, large_binary. The columns are used in place, not copied.
  *
  * @param schema  borrowed for the call
- * @param array   ownership moves to the writer, on failure too: `array->release` is NULL afterwards.
- *                The writer calls the original release exactly once, from any thread.
+ * @param array   ownership moves to the writer, on failure too: `array->release` is NULL
+ * afterwards. The writer calls the original release exactly once, from any thread.
  * @return SHARDY_OK; SHARDY_CONFIG (column missing, type, malformed array); SHARDY_INPUT naming row
  *         number (counted from 0 over the whole build) and value: null, kind or range of a key;
  *         SHARDY_LIMIT; SHARDY_IO; SHARDY_CANCELLED. After a failure no row of the batch is part

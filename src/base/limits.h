@@ -52,5 +52,7 @@
 #define SFI_FALLBACK_ATTEMPTS 3u
 /* Tries of the pointer swap under policy `latest`: each loss means another run was published. */
 #define SFI_PUBLISH_ATTEMPTS 16u
+/* Damages reported of one shard: more of them say nothing new, and a report lies in memory. */
+#define SFI_VERIFY_DAMAGES_MAX 1000u
 
 #endif

@@ -6,6 +6,7 @@
 #define SFI_MANIFEST_MANIFEST_H
 
 #include "base/bytes.h"
+#include "routing/shard_info.h"
 #include "store/store.h"
 
 #include <shardyfusion/manifest.h>
@@ -67,10 +68,6 @@ shardy_status sfi_manifest_row_count(struct sfi_manifest *manifest, uint64_t *ro
                                      shardy_error *err);
 /* Every check of spec 01 section 5 on every row, and SQLite's own integrity check (for verify). */
 shardy_status sfi_manifest_check(struct sfi_manifest *manifest, shardy_error *err);
-
-/* Deep copy of a shard description (one allocation). */
-shardy_status sfi_shard_info_copy(const shardy_shard_info *from, shardy_shard_info *to,
-                                  shardy_error *err);
 
 /* The _CURRENT pointer. Strings are owned; release with sfi_pointer_clear(). */
 struct sfi_pointer {

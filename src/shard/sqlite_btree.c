@@ -54,6 +54,9 @@ shardy_status sfi_btree_leaf(const struct sfi_btree *tree, uint32_t number, uint
     if (type != SFI_PAGE_INDEX_LEAF || number == 1) {
         return sfi_btree_damage(tree, number, NULL, "not a leaf page of an index b-tree", err);
     }
+    if (*cells == 0 && number != tree->root) {
+        return sfi_btree_damage(tree, number, NULL, "leaf page without cells", err);
+    }
     return SHARDY_OK;
 }
 
@@ -173,8 +176,8 @@ shardy_status sfi_btree_compare(const struct sfi_btree *tree, uint32_t page, str
                                 const struct sfi_cell *cell, int *order, shardy_error *err)
 {
     struct sfi_bytes local = {cell->payload + cell->header, sfi_cell_local_key(cell)};
-    struct sfi_bytes whole;
-    uint8_t *copy;
+    struct sfi_bytes whole = {0};
+    uint8_t *copy = NULL;
     size_t n = key.size < local.size ? key.size : local.size;
     int c = n ? memcmp(key.data, local.data, n) : 0;
     if (c || local.size == cell->key_size) {

@@ -5,6 +5,7 @@
 #ifndef SFI_SHARD_SQLITE_CELL_H
 #define SFI_SHARD_SQLITE_CELL_H
 
+#include "base/limits.h"
 #include "shard/sqlite_format.h"
 
 /* A row as its cell shows it. `local` bytes of the payload are in the page. */
@@ -64,6 +65,9 @@ static inline const char *sfi_cell_parse(const uint8_t *p, const uint8_t *end, u
     if (!sfi_serial_size(key_serial, &cell->key_size) ||
         !sfi_serial_size(value_serial, &cell->value_size)) {
         return "record holds a number or NULL where bytes belong";
+    }
+    if (cell->key_size > SFI_KEY_MAX_BYTES) {
+        return "key is longer than any writer stores";
     }
     cell->header = (uint32_t)header;
     if (cell->key_size > cell->size || cell->value_size > cell->size ||

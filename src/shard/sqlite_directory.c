@@ -79,8 +79,8 @@ static shardy_status visit(struct loader *loader, uint32_t number, unsigned dept
     if (page[0] != SFI_PAGE_INDEX_INTERIOR) {
         return sfi_btree_damage(tree, number, page, "not an interior page of an index b-tree", err);
     }
-    if (SFI_INTERIOR_HEADER + 2 * cells > tree->usable) {
-        return sfi_btree_damage(tree, number, page + 3, "more cells than fit a page", err);
+    if (cells == 0 || SFI_INTERIOR_HEADER + 2 * cells > tree->usable) {
+        return sfi_btree_damage(tree, number, page + 3, "impossible number of cells", err);
     }
     tree->interior_count++;
     for (uint32_t i = 0; i < cells; i++) {
@@ -140,9 +140,14 @@ static struct sfi_bytes local_key(const struct sfi_cell *cell)
     return key;
 }
 
-/* Shared prefix of all separators; eight bytes behind it must lie in the page. */
+/*
+ * Shared prefix of all separators. Eight bytes behind it lie in the page for every key that has
+ * them, also where a payload overflows: the smallest local part is M of the file format, 1.6, and
+ * its record header takes at most 11 bytes.
+ */
 static shardy_status find_common(struct sfi_btree *tree, uint32_t count, shardy_error *err)
 {
+    size_t least = (tree->usable - 12) * 32 / 255 - 23;
     struct sfi_cell first;
     struct sfi_cell cell;
     SFI_RETURN_IF_ERR(sfi_btree_separator(tree, 0, &first, err));
@@ -150,11 +155,10 @@ static shardy_status find_common(struct sfi_btree *tree, uint32_t count, shardy_
     tree->common = sfi_cell_local_key(&first);
     for (uint32_t i = 0; i < count; i++) {
         SFI_RETURN_IF_ERR(sfi_btree_separator(tree, i, &cell, err));
-        struct sfi_bytes key = local_key(&cell);
-        tree->common = shared_bytes(local_key(&first), key, tree->common);
-        if (key.size < cell.key_size && tree->common + 8 > key.size) {
-            tree->common = key.size > 8 ? key.size - 8 : 0;
-        }
+        tree->common = shared_bytes(local_key(&first), local_key(&cell), tree->common);
+    }
+    if (tree->common + 19 > least) {
+        tree->common = least > 19 ? least - 19 : 0;
     }
     return SHARDY_OK;
 }

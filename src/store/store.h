@@ -67,7 +67,8 @@ struct sfi_mapping {
 
 /*
  * A new object being written in order. The first `head_size` bytes are given at the end, by commit,
- * because they are known last. Nothing is visible before commit succeeded; create only.
+ * because they are known last; it may be shorter when nothing was appended. Nothing is visible
+ * before commit succeeded; create only.
  */
 struct sfi_upload {
     const struct sfi_upload_ops *ops;

@@ -82,7 +82,8 @@ static shardy_status finish(struct dir_upload *upload, struct sfi_bytes head, ch
     int fd = upload->temp.fd;
     struct stat info;
     char own_etag[SFI_ETAG_SIZE] = "";
-    if (head.size != upload->head_size) {
+    bool only_head = upload->size == upload->head_size && upload->used == 0;
+    if (head.size > upload->head_size || (head.size < upload->head_size && !only_head)) {
         return sfi_fail(err, SHARDY_CONFIG, "%s: head of %zu bytes, expected %zu", key, head.size,
                         upload->head_size);
     }

@@ -382,6 +382,10 @@ static shardy_status upload_commit(struct sfi_upload *base, struct sfi_bytes hea
     struct memory_upload *upload = (struct memory_upload *)base;
     shardy_status st;
     size_t size = upload->data.size;
+    if (head.size < upload->head_size && size == upload->head_size) {
+        upload->data.size = size = head.size; /* nothing was appended: the head is all there is */
+        upload->head_size = head.size;
+    }
     if (head.size != upload->head_size) {
         st = sfi_fail(err, SHARDY_CONFIG, "%s: head of %zu bytes, expected %zu", upload->key,
                       head.size, upload->head_size);

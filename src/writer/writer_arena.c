@@ -165,6 +165,8 @@ shardy_status sfi_arena_take(struct sfi_arena *arena, uint64_t first_row, struct
     batch->value.length = arena->count;
     batch->value.values = block->values;
     batch->value.offsets = block->value_ends;
+    batch->key.max_bytes = SFI_KEY_MAX_BYTES; /* checked row by row */
+    batch->value.max_bytes = SFI_VALUE_MAX_BYTES;
     arena->numbers = NULL;
     arena->key_ends = NULL;
     arena->value_ends = NULL;

@@ -193,7 +193,8 @@ struct sfi_writer_config {
     unsigned threads;
 };
 
-shardy_status sfi_writer_config_init(struct sfi_writer_config *config,
+/* `known`: the options as this library knows them, missing fields zero. */
+shardy_status sfi_writer_config_init(struct sfi_writer_config *config, shardy_writer_options *known,
                                      const shardy_writer_options *options, shardy_error *err);
 void sfi_writer_config_clear(struct sfi_writer_config *config);
 

@@ -57,8 +57,8 @@ void sfi_rows_clear(struct sfi_rows *rows)
 
 /* --- checking ------------------------------------------------------------------------------- */
 
-static shardy_status bad_key(const struct sfi_batch *batch, size_t row, shardy_key_encoding encoding,
-                             shardy_error *err)
+static shardy_status bad_key(const struct sfi_batch *batch, size_t row,
+                             shardy_key_encoding encoding, shardy_error *err)
 {
     const void *data;
     size_t size;
@@ -67,7 +67,7 @@ static shardy_status bad_key(const struct sfi_batch *batch, size_t row, shardy_k
     shardy_key key = sfi_column_key(&batch->key, row);
     shardy_status st = shardy_key_digest(&key, &digest, err);
     if (st == SHARDY_OK) {
-        st = shardy_key_encode(&key, encoding, buffer, &data, &size, err);
+        st = sfi_key_encode_row(&key, encoding, buffer, &data, &size, err);
     }
     if (st != SHARDY_OK) {
         char text[SFI_KEY_TEXT_SIZE];
@@ -85,14 +85,14 @@ static void int_range(const struct sfi_column *column, int64_t *lowest, int64_t 
     int64_t lo = INT64_MAX;
     int64_t hi = INT64_MIN;
     *huge = false;
-#define RANGE(type)                                                                                \
-    do {                                                                                           \
-        const type *p = column->values;                                                            \
-        for (size_t i = 0; i < column->length; i++) {                                              \
-            int64_t v = (int64_t)p[i];                                                             \
-            lo = v < lo ? v : lo;                                                                  \
-            hi = v > hi ? v : hi;                                                                  \
-        }                                                                                          \
+#define RANGE(type)                                   \
+    do {                                              \
+        const type *p = column->values;               \
+        for (size_t i = 0; i < column->length; i++) { \
+            int64_t v = (int64_t)p[i];                \
+            lo = v < lo ? v : lo;                     \
+            hi = v > hi ? v : hi;                     \
+        }                                             \
     } while (0)
     switch (column->kind) {
     case SFI_COLUMN_I32:
@@ -126,7 +126,7 @@ static shardy_status first_bad_key(shardy_key_encoding encoding, const struct sf
 static shardy_status check_lengths(const struct sfi_batch *batch, const struct sfi_column *column,
                                    const char *what, size_t limit, shardy_error *err)
 {
-    for (size_t i = 0; i < column->length; i++) {
+    for (size_t i = 0; column->max_bytes > limit && i < column->length; i++) {
         struct sfi_bytes bytes = sfi_column_bytes(column, i);
         if (bytes.size > limit) {
             return sfi_fail(err, SHARDY_LIMIT, "row %llu: %s of %zu bytes exceeds the limit of %zu",
@@ -143,8 +143,7 @@ shardy_status sfi_rows_check(shardy_key_encoding encoding, const struct sfi_batc
         return sfi_fail(err, SHARDY_LIMIT, "batch of %zu rows exceeds %u rows; split it",
                         batch->key.length, UINT32_MAX);
     }
-    SFI_RETURN_IF_ERR(
-        check_lengths(batch, &batch->value, "value", SFI_VALUE_MAX_BYTES, err));
+    SFI_RETURN_IF_ERR(check_lengths(batch, &batch->value, "value", SFI_VALUE_MAX_BYTES, err));
     bool is_int = sfi_column_is_int(&batch->key);
     if (is_int != sfi_encoding_is_int(encoding)) {
         return batch->key.length ? first_bad_key(encoding, batch, err) : SHARDY_OK;
@@ -322,10 +321,9 @@ static uint64_t run_bound(const struct sfi_rows *rows, size_t db_id)
         for (size_t i = 0; i < list->count; i++) {
             const struct sfi_batch *batch = &rows->batches[list->items[i].at >> 32];
             size_t row = (size_t)(list->items[i].at & UINT32_MAX);
-            size_t key_size =
-                fixed_keys(rows) ? 8 : sfi_column_bytes(&batch->key, row).size;
-            bytes += SFI_SPILL_RECORD_OVERHEAD + key_size +
-                     sfi_column_bytes(&batch->value, row).size;
+            size_t key_size = fixed_keys(rows) ? 8 : sfi_column_bytes(&batch->key, row).size;
+            bytes +=
+                SFI_SPILL_RECORD_OVERHEAD + key_size + sfi_column_bytes(&batch->value, row).size;
         }
     }
     return bytes;

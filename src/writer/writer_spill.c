@@ -23,7 +23,7 @@ shardy_status sfi_spill_open(struct sfi_spill_file *file, const char *dir, shard
     }
     file->dir = dir;
     file->fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (file->fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == ENOTSUP)) {
+    if (file->fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR)) {
         char path[4096];
         int n = snprintf(path, sizeof path, "%s/shardyfusion-spill-XXXXXX", dir);
         file->fd = n < (int)sizeof path ? mkostemp(path, O_CLOEXEC) : -1;

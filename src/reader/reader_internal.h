@@ -1,0 +1,152 @@
+/*
+ * reader_internal.h - what the parts of the reader share.
+ *
+ *   reader.c     open, close, refresh, health; the pointer to the current snapshot
+ *   snapshot.c   one published snapshot: manifest, route, one slot per shard, reference counts
+ *   lookup.c     get and multi_get on a snapshot
+ *   scan.c       rows in key order, one shard or all merged
+ *
+ * References. A lookup takes a reference to the current snapshot, works without any lock, and drops
+ * it. Locks and counts are striped by processor, so that threads do not share cache lines: stripe i
+ * of a reader guards its `current` (read under any one stripe lock, written under all of them), and
+ * stripe i of a snapshot counts the references taken through that stripe. A reference must be
+ * dropped through the stripe it was taken through. The last reference to a retired snapshot closes
+ * it.
+ *
+ * Lock order: refresh_lock, then reader stripes in ascending order, then snapshot stripes in
+ * ascending order. slots_lock is taken alone. No lock is held across I/O or callbacks, except
+ * refresh_lock, which only serialises refreshes.
+ */
+#ifndef SFI_READER_READER_INTERNAL_H
+#define SFI_READER_READER_INTERNAL_H
+
+#include "base/observe.h"
+#include "key/key.h"
+#include "manifest/manifest_store.h"
+#include "routing/routing.h"
+#include "shard/shard.h"
+
+#include <shardyfusion/reader.h>
+
+#include <pthread.h>
+
+#define SFI_STRIPES 64u
+
+/* An open shard together with what identifies its content. */
+struct sfi_open_shard {
+    struct sfi_shard_reader *reader;
+    char *db_url;
+    char *checkpoint_id; /* NULL = none */
+    uint64_t db_bytes;
+    atomic_uint refs; /* snapshots that use it */
+};
+
+struct sfi_snapshot_stripe {
+    _Alignas(64) pthread_mutex_t lock;
+    size_t refs;
+};
+
+struct shardy_snapshot {
+    struct sfi_snapshot_stripe stripes[SFI_STRIPES];
+    atomic_bool retired; /* no new references from a reader; closes with the last one */
+
+    /* Constant once open. */
+    struct sfi_observer observer;
+    struct sfi_store *store;
+    struct sfi_manifest *manifest;
+    struct sfi_route route;
+    shardy_router *router;
+    shardy_key_encoding encoding;
+    uint32_t num_dbs;
+    bool relocate;
+    bool verify_checksums;
+    char *ref;
+    int64_t published_at_us;
+    uint64_t opened_us; /* monotonic */
+
+    /*
+     * Slots: NULL = not opened. Read without a lock; written once, under slots_lock, with
+     * `opening` telling other threads to wait for the one that opens a shard.
+     */
+    _Atomic(struct sfi_open_shard *) *slots;
+    pthread_mutex_t slots_lock;
+    pthread_cond_t slots_changed;
+    uint8_t *opening; /* bitmap */
+};
+
+/* Marks a slot whose shard has no database. */
+extern struct sfi_open_shard sfi_empty_shard;
+
+struct sfi_snapshot_options {
+    const struct sfi_observer *observer;
+    struct sfi_store *store;
+    bool relocate;
+    bool verify_checksums;
+};
+
+/* Make a snapshot with one reference, held through stripe 0; takes the manifest over. */
+shardy_status sfi_snapshot_new(const struct sfi_snapshot_options *options,
+                               struct sfi_manifest *manifest, const struct sfi_ref *ref,
+                               shardy_snapshot **snapshot, shardy_error *err);
+void sfi_snapshot_ref(shardy_snapshot *snapshot, unsigned stripe);
+void sfi_snapshot_unref(shardy_snapshot *snapshot, unsigned stripe);
+/* No further references; the caller still holds one. */
+void sfi_snapshot_retire(shardy_snapshot *snapshot);
+/* Take over the open shards of `from` that are the same in `snapshot`. */
+shardy_status sfi_snapshot_inherit(shardy_snapshot *snapshot, shardy_snapshot *from,
+                                   shardy_error *err);
+/* Open every shard, in parallel. */
+shardy_status sfi_snapshot_open_all(shardy_snapshot *snapshot, unsigned threads, shardy_error *err);
+/* The open shard of an id, opened when needed; sfi_empty_shard for an empty one. */
+shardy_status sfi_snapshot_open_shard(shardy_snapshot *snapshot, uint32_t db_id,
+                                      struct sfi_open_shard **shard, shardy_error *err);
+
+static inline shardy_status sfi_snapshot_shard(shardy_snapshot *snapshot, uint32_t db_id,
+                                               struct sfi_shard_reader **reader, shardy_error *err)
+{
+    struct sfi_open_shard *shard =
+        atomic_load_explicit(&snapshot->slots[db_id], memory_order_acquire);
+    if (__builtin_expect(shard == NULL, 0)) {
+        SFI_RETURN_IF_ERR(sfi_snapshot_open_shard(snapshot, db_id, &shard, err));
+    }
+    *reader = shard->reader;
+    return SHARDY_OK;
+}
+
+/* Stripe of the calling thread's processor. */
+unsigned sfi_stripe(void);
+
+/* Lookups on a snapshot that the caller holds. */
+shardy_status sfi_lookup_one(shardy_snapshot *snapshot, const shardy_key *key,
+                             struct sfi_lookup *lookup, shardy_error *err);
+/* `stripe`: the reference that moves into `items`; dropped on failure. */
+shardy_status sfi_lookup_many(shardy_snapshot *snapshot, unsigned stripe, const shardy_key *keys,
+                              size_t count, shardy_items *items, shardy_error *err);
+
+struct sfi_reader_stripe {
+    _Alignas(64) pthread_mutex_t lock;
+};
+
+struct shardy_reader {
+    struct sfi_reader_stripe stripes[SFI_STRIPES];
+    shardy_snapshot *current; /* see the file comment; NULL once closed */
+
+    /* Constant once open. */
+    struct sfi_observer observer;
+    struct sfi_store *store;
+    struct sfi_manifest_store *manifests;
+    char *url;
+    bool pinned;
+    bool relocate;
+    bool verify_checksums;
+    bool no_fallback;
+    shardy_open_mode open_mode;
+    unsigned threads;
+    pthread_mutex_t refresh_lock;
+};
+
+/* Reference to the current snapshot through *stripe; READER_STATE when closed. */
+shardy_status sfi_reader_acquire(shardy_reader *reader, shardy_snapshot **snapshot,
+                                 unsigned *stripe, shardy_error *err);
+
+#endif
