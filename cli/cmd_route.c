@@ -37,7 +37,6 @@ static void print_text(struct cli *cli, const char *key, uint32_t db_id)
 static int route(struct cli *cli, const struct session *session, const char *text)
 {
     enum text_format key_format = (enum text_format)cli->options[OPT_KEY_FORMAT].number;
-    const shardy_router *router = shardy_snapshot_router(session->snapshot);
     struct buffer bytes = {0};
     shardy_error err = SHARDY_ERROR_INIT;
     shardy_key key;
@@ -51,7 +50,7 @@ static int route(struct cli *cli, const struct session *session, const char *tex
     if (!keytext_parse(text, session->key_encoding, key_format, &bytes, &key, err.message,
                        sizeof err.message) ||
         shardy_key_encode(&key, session->key_encoding, stored, &data, &size, &err) != SHARDY_OK ||
-        shardy_router_route(router, &key, NULL, &db_id, &err) != SHARDY_OK) {
+        shardy_reader_route(session->reader, &key, NULL, &db_id, &err) != SHARDY_OK) {
         code = cli_error_result(cli, text, err.message);
     } else if (cli->format == FORMAT_TEXT) {
         print_text(cli, text, db_id);

@@ -82,7 +82,6 @@ static void print_table_row(struct out *out, const shardy_shard_info *shard)
 
 static int print_shards(struct cli *cli, const struct session *session)
 {
-    uint32_t count = shardy_router_num_dbs(shardy_snapshot_router(session->snapshot));
     struct json json;
 
     if (cli->format == FORMAT_TABLE) {
@@ -92,7 +91,7 @@ static int print_shards(struct cli *cli, const struct session *session)
         json_key(&json, "shards");
         json_begin_list(&json);
     }
-    for (uint32_t i = 0; i < count && cli->out.failure == 0; i++) {
+    for (uint32_t i = 0; i < session->num_dbs && cli->out.failure == 0; i++) {
         shardy_shard_info shard = {0};
         shardy_error err = SHARDY_ERROR_INIT;
 

@@ -72,6 +72,27 @@ int session_pin(struct cli *cli, struct session *session)
     return code;
 }
 
+/* Of the log only this matters to the reader of the output: it is not of the newest snapshot. */
+static void warn_fallback(void *arg, shardy_log_level level, const char *logger, const char *event,
+                          const shardy_field *fields, size_t count)
+{
+    struct cli *cli = arg;
+
+    (void)level;
+    (void)logger;
+    if (strcmp(event, "reader_cold_start_fallback") != 0) {
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(fields[i].name, "failed_ref") == 0 && fields[i].kind == SHARDY_FIELD_STRING) {
+            out_format(&cli->err,
+                       "Warning: the current manifest %s is damaged; reading an older one\n",
+                       fields[i].string);
+            out_flush(&cli->err);
+        }
+    }
+}
+
 int session_open(struct cli *cli, struct session *session)
 {
     shardy_reader_options options = SHARDY_READER_OPTIONS_INIT;
@@ -82,15 +103,18 @@ int session_open(struct cli *cli, struct session *session)
     if (code != 0) {
         return code;
     }
+    session->logs = (shardy_log_sink){warn_fallback, cli, SHARDY_LOG_ERROR};
     options.url = session->location.url;
     options.current_name = session->location.current_name;
     options.pin_ref = session->pin_ref;
+    options.logs = &session->logs;
     if (shardy_reader_open(&options, &session->reader, &err) != SHARDY_OK ||
         shardy_reader_snapshot(session->reader, &session->snapshot, &err) != SHARDY_OK ||
         shardy_snapshot_describe(session->snapshot, &info, &err) != SHARDY_OK) {
         return cli_command_error(cli, "Failed to initialise reader: %s", err.message);
     }
     session->key_encoding = info.key_encoding;
+    session->num_dbs = info.num_dbs;
     shardy_snapshot_info_clear(&info);
     return 0;
 }

@@ -11,10 +11,12 @@
 
 struct session {
     struct location location;
-    char *pin_ref; /* manifest that --ref or --offset names; NULL = follow the pointer */
+    char *pin_ref;        /* manifest that --ref or --offset names; NULL = follow the pointer */
+    shardy_log_sink logs; /* the reader holds a pointer to it */
     shardy_reader *reader;
     shardy_snapshot *snapshot;
     shardy_key_encoding key_encoding;
+    uint32_t num_dbs; /* shards, empty ones included */
 };
 
 /* Find out where the snapshot is. @return 0, or the exit code of a printed error */

@@ -21,35 +21,28 @@ shardy_status sfi_reader_acquire(shardy_reader *reader, shardy_snapshot **snapsh
                                  unsigned *stripe, shardy_error *err)
 {
     unsigned at = sfi_stripe();
-    pthread_mutex_lock(&reader->stripes[at].lock);
+    pthread_mutex_t *lock = &reader->stripes->at[at].lock;
+    pthread_mutex_lock(lock);
     *snapshot = reader->current;
     if (*snapshot) {
-        sfi_snapshot_ref(*snapshot, at);
+        (*snapshot)->counts[at].refs++;
     }
-    pthread_mutex_unlock(&reader->stripes[at].lock);
+    pthread_mutex_unlock(lock);
     *stripe = at;
     return *snapshot ? SHARDY_OK : closed_error(err);
 }
 
-/* Make `next` (or NULL) current; drops the reader's own reference to the old one. With `unless` the
- * swap only happens while that snapshot is current. */
+/* Make `next` (or NULL) current and return what was; with `expected` only while that is current. */
 static bool swap_current(shardy_reader *reader, shardy_snapshot *next,
-                         const shardy_snapshot *unless, shardy_snapshot **old)
+                         const shardy_snapshot *expected, shardy_snapshot **old)
 {
-    for (unsigned i = 0; i < SFI_STRIPES; i++) {
-        pthread_mutex_lock(&reader->stripes[i].lock);
-    }
+    sfi_stripes_lock_all(reader->stripes);
     *old = reader->current;
-    bool swap = !unless || *old == unless;
+    bool swap = !expected || *old == expected;
     if (swap) {
         reader->current = next;
     }
-    for (unsigned i = SFI_STRIPES; i-- > 0;) {
-        pthread_mutex_unlock(&reader->stripes[i].lock);
-    }
-    if (swap && *old) {
-        sfi_snapshot_retire(*old);
-    }
+    sfi_stripes_unlock_all(reader->stripes);
     return swap;
 }
 
@@ -63,8 +56,8 @@ static shardy_status load_snapshot(shardy_reader *reader, const struct sfi_ref *
 {
     struct sfi_manifest *manifest = NULL;
     shardy_snapshot *snapshot = NULL;
-    struct sfi_snapshot_options options = {&reader->observer, reader->store, reader->relocate,
-                                           reader->verify_checksums};
+    struct sfi_snapshot_options options = {&reader->observer, reader->stripes, reader->store,
+                                           reader->relocate, reader->verify_checksums};
     shardy_status st = SHARDY_OK;
     *out = NULL;
     SFI_TRY(reader->manifests->ops->load_manifest(reader->manifests, ref->ref, &manifest, err));
@@ -79,7 +72,6 @@ static shardy_status load_snapshot(shardy_reader *reader, const struct sfi_ref *
 out:
     if (st != SHARDY_OK && snapshot) {
         sfi_snapshot_retire(snapshot);
-        sfi_snapshot_unref(snapshot, 0);
     }
     return st;
 }
@@ -265,11 +257,10 @@ shardy_status shardy_reader_open(const shardy_reader_options *options, shardy_re
     if (!reader) {
         return sfi_fail_memory(err, sizeof *reader);
     }
-    for (unsigned i = 0; i < SFI_STRIPES; i++) {
-        pthread_mutex_init(&reader->stripes[i].lock, NULL);
-    }
     pthread_mutex_init(&reader->refresh_lock, NULL);
-    shardy_status st = open_reader(reader, &known, err);
+    reader->stripes = sfi_stripes_new();
+    shardy_status st = reader->stripes ? open_reader(reader, &known, err)
+                                       : sfi_fail_memory(err, sizeof *reader->stripes);
     if (st != SHARDY_OK) {
         shardy_reader_free(reader);
         return st;
@@ -284,7 +275,7 @@ void shardy_reader_close(shardy_reader *reader)
     swap_current(reader, NULL, NULL, &old);
     if (old) {
         uint32_t shards = old->num_dbs;
-        sfi_snapshot_unref(old, 0);
+        sfi_snapshot_retire(old);
         sfi_log(&reader->observer, SHARDY_LOG_INFO, "reader", "reader_closed",
                 SFI_FIELDS(sfi_field_str("s3_prefix", reader->url),
                            sfi_field_int("num_handles_closed", shards)));
@@ -298,12 +289,12 @@ void shardy_reader_free(shardy_reader *reader)
     if (!reader) {
         return;
     }
-    shardy_reader_close(reader);
+    if (reader->stripes) {
+        shardy_reader_close(reader);
+    }
     sfi_manifest_store_close(reader->manifests);
     sfi_store_release(reader->store);
-    for (unsigned i = 0; i < SFI_STRIPES; i++) {
-        pthread_mutex_destroy(&reader->stripes[i].lock);
-    }
+    sfi_stripes_release(reader->stripes);
     pthread_mutex_destroy(&reader->refresh_lock);
     sfi_free(reader->url);
     sfi_free(reader);
@@ -349,10 +340,9 @@ static shardy_status follow(shardy_reader *reader, shardy_snapshot *before,
     }
     if (!swap_current(reader, next, before, &old)) {
         sfi_snapshot_retire(next); /* closed meanwhile */
-        sfi_snapshot_unref(next, 0);
         return closed_error(err);
     }
-    sfi_snapshot_unref(old, 0);
+    sfi_snapshot_retire(old);
     *changed = true;
     report_refresh(reader, before->ref, ref->ref, true);
     return SHARDY_OK;

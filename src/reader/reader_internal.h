@@ -7,15 +7,14 @@
  *   scan.c       rows in key order, one shard or all merged
  *
  * References. A lookup takes a reference to the current snapshot, works without any lock, and drops
- * it. Locks and counts are striped by processor, so that threads do not share cache lines: stripe i
- * of a reader guards its `current` (read under any one stripe lock, written under all of them), and
- * stripe i of a snapshot counts the references taken through that stripe. A reference must be
- * dropped through the stripe it was taken through. The last reference to a retired snapshot closes
- * it.
+ * it. Locks and counts are striped by processor, so that threads do not share cache lines: stripe
+ * lock i guards the reader's `current` (read under any one stripe lock, written under all of them)
+ * and count i of every snapshot of that reader. A reference must be dropped through the stripe it
+ * was taken through. The last reference to a retired snapshot closes it. The locks belong to the
+ * reader and its snapshots together, because snapshots may outlive the reader.
  *
- * Lock order: refresh_lock, then reader stripes in ascending order, then snapshot stripes in
- * ascending order. slots_lock is taken alone. No lock is held across I/O or callbacks, except
- * refresh_lock, which only serialises refreshes.
+ * Lock order: refresh_lock, then stripes in ascending order. slots_lock is taken alone. No lock is
+ * held across I/O or callbacks, except refresh_lock, which only serialises refreshes.
  */
 #ifndef SFI_READER_READER_INTERNAL_H
 #define SFI_READER_READER_INTERNAL_H
@@ -41,14 +40,31 @@ struct sfi_open_shard {
     atomic_uint refs; /* snapshots that use it */
 };
 
-struct sfi_snapshot_stripe {
-    _Alignas(64) pthread_mutex_t lock;
-    size_t refs;
+/* One cache line each, wherever the allocator puts them. */
+struct sfi_stripe_lock {
+    pthread_mutex_t lock;
+    char pad[128 - sizeof(pthread_mutex_t)];
 };
 
+struct sfi_stripe_count {
+    size_t refs;
+    char pad[128 - sizeof(size_t)];
+};
+
+struct sfi_stripes {
+    struct sfi_stripe_lock at[SFI_STRIPES];
+    atomic_uint users; /* the reader and its snapshots */
+};
+
+struct sfi_stripes *sfi_stripes_new(void);             /* one user; NULL: out of memory */
+void sfi_stripes_release(struct sfi_stripes *stripes); /* NULL is accepted */
+void sfi_stripes_lock_all(struct sfi_stripes *stripes);
+void sfi_stripes_unlock_all(struct sfi_stripes *stripes);
+
 struct shardy_snapshot {
-    struct sfi_snapshot_stripe stripes[SFI_STRIPES];
-    atomic_bool retired; /* no new references from a reader; closes with the last one */
+    struct sfi_stripe_count counts[SFI_STRIPES]; /* each guarded by its stripe lock */
+    struct sfi_stripes *stripes;
+    bool retired; /* no new references from a reader; read under one lock, set under all */
 
     /* Constant once open. */
     struct sfi_observer observer;
@@ -79,6 +95,7 @@ extern struct sfi_open_shard sfi_empty_shard;
 
 struct sfi_snapshot_options {
     const struct sfi_observer *observer;
+    struct sfi_stripes *stripes;
     struct sfi_store *store;
     bool relocate;
     bool verify_checksums;
@@ -90,7 +107,7 @@ shardy_status sfi_snapshot_new(const struct sfi_snapshot_options *options,
                                shardy_snapshot **snapshot, shardy_error *err);
 void sfi_snapshot_ref(shardy_snapshot *snapshot, unsigned stripe);
 void sfi_snapshot_unref(shardy_snapshot *snapshot, unsigned stripe);
-/* No further references; the caller still holds one. */
+/* No further references; the caller, which holds one, drops it: the last one closes. */
 void sfi_snapshot_retire(shardy_snapshot *snapshot);
 /* Take over the open shards of `from` that are the same in `snapshot`. */
 shardy_status sfi_snapshot_inherit(shardy_snapshot *snapshot, shardy_snapshot *from,
@@ -123,12 +140,8 @@ shardy_status sfi_lookup_one(shardy_snapshot *snapshot, const shardy_key *key,
 shardy_status sfi_lookup_many(shardy_snapshot *snapshot, unsigned stripe, const shardy_key *keys,
                               size_t count, shardy_items *items, shardy_error *err);
 
-struct sfi_reader_stripe {
-    _Alignas(64) pthread_mutex_t lock;
-};
-
 struct shardy_reader {
-    struct sfi_reader_stripe stripes[SFI_STRIPES];
+    struct sfi_stripes *stripes;
     shardy_snapshot *current; /* see the file comment; NULL once closed */
 
     /* Constant once open. */

@@ -1,72 +1,101 @@
 /*
  * scan.c - rows in the order of their stored keys: of one shard, or of all shards merged. The merge
- * keeps the cursors in a heap by key.
+ * keeps the shards in a heap by their next key.
  */
 #include "base/limits.h"
 #include "base/memory.h"
 #include "reader/reader_internal.h"
 
+/* Rows fetched from a shard at a time. */
+#define BRANCH_ROWS 32u
+
 struct branch {
     struct sfi_shard_reader *shard; /* kept alive by the snapshot */
     struct sfi_shard_cursor *cursor;
     uint32_t db_id;
-    struct sfi_bytes key;
-    struct sfi_bytes value;
+    bool ended; /* the range ends within `rows` */
+    size_t at;  /* current row */
+    size_t count;
+    struct sfi_row rows[BRANCH_ROWS];
+};
+
+/* Heap entry: the key's prefix beside the branch, so that most comparisons stay in the heap. */
+struct entry {
     uint64_t prefix;
+    struct branch *branch;
 };
 
 struct shardy_scan {
     shardy_snapshot *snapshot;
     struct branch *branches;
-    struct branch **heap;
+    struct entry *heap;
     size_t branch_count;
     size_t heap_size;
-    struct branch *behind; /* its row was handed out; it moves on at the next call */
+    bool behind; /* the row on top was handed out; it moves on at the next call */
     struct sfi_buf start;
     struct sfi_buf end; /* rows before this key */
     bool has_end;
 };
 
-static int compare(const struct branch *a, const struct branch *b)
+static struct sfi_bytes key_of(const struct sfi_row *row)
+{
+    struct sfi_bytes key = {row->key, row->key_size};
+    return key;
+}
+
+static bool less(const struct entry *a, const struct entry *b)
 {
     if (a->prefix != b->prefix) {
-        return a->prefix < b->prefix ? -1 : 1;
+        return a->prefix < b->prefix;
     }
-    int c = sfi_bytes_compare(a->key, b->key);
-    return c ? c : (a->db_id > b->db_id) - (a->db_id < b->db_id);
+    const struct branch *x = a->branch;
+    const struct branch *y = b->branch;
+    int c = sfi_bytes_compare(key_of(&x->rows[x->at]), key_of(&y->rows[y->at]));
+    return c ? c < 0 : x->db_id < y->db_id;
 }
 
 static void sift_down(struct shardy_scan *scan, size_t at)
 {
-    struct branch *moving = scan->heap[at];
+    struct entry *heap = scan->heap;
+    struct entry moving = heap[at];
     for (size_t child = 2 * at + 1; child < scan->heap_size; child = 2 * at + 1) {
-        if (child + 1 < scan->heap_size && compare(scan->heap[child + 1], scan->heap[child]) < 0) {
+        if (child + 1 < scan->heap_size && less(&heap[child + 1], &heap[child])) {
             child++;
         }
-        if (compare(scan->heap[child], moving) >= 0) {
+        if (!less(&heap[child], &moving)) {
             break;
         }
-        scan->heap[at] = scan->heap[child];
+        heap[at] = heap[child];
         at = child;
     }
-    scan->heap[at] = moving;
+    heap[at] = moving;
 }
 
-/* Load the next row of a branch; *found = false at its end or at the end of the range. */
-static shardy_status advance(const struct shardy_scan *scan, struct branch *branch, bool *found,
-                             shardy_error *err)
+/* Fetch the next rows of a branch, cut at the end of the range. */
+static shardy_status fetch(const struct shardy_scan *scan, struct branch *branch, shardy_error *err)
 {
+    branch->at = 0;
+    branch->count = 0;
+    if (branch->ended) {
+        return SHARDY_OK;
+    }
     SFI_RETURN_IF_ERR(
-        branch->shard->ops->next(branch->cursor, &branch->key, &branch->value, found, err));
-    if (!*found) {
-        return SHARDY_OK;
+        branch->shard->ops->next(branch->cursor, branch->rows, BRANCH_ROWS, &branch->count, err));
+    while (scan->has_end && branch->count &&
+           sfi_bytes_compare(key_of(&branch->rows[branch->count - 1]), sfi_buf_view(&scan->end)) >=
+               0) {
+        branch->ended = true;
+        branch->count--;
     }
-    if (scan->has_end && sfi_bytes_compare(branch->key, sfi_buf_view(&scan->end)) >= 0) {
-        *found = false;
-        return SHARDY_OK;
-    }
-    branch->prefix = sfi_key_prefix(branch->key.data, branch->key.size);
     return SHARDY_OK;
+}
+
+/* Put the branch's current row into a heap entry. */
+static void load_entry(struct entry *entry, struct branch *branch)
+{
+    const struct sfi_row *row = &branch->rows[branch->at];
+    entry->branch = branch;
+    entry->prefix = sfi_key_prefix(row->key, row->key_size);
 }
 
 /* --- bounds ------------------------------------------------------------------------------------
@@ -141,7 +170,6 @@ out:
 static shardy_status open_branch(struct shardy_scan *scan, uint32_t db_id, shardy_error *err)
 {
     struct branch *branch = &scan->branches[scan->branch_count];
-    bool found;
     SFI_RETURN_IF_ERR(sfi_snapshot_shard(scan->snapshot, db_id, &branch->shard, err));
     if (!branch->shard) {
         return SHARDY_OK;
@@ -150,9 +178,9 @@ static shardy_status open_branch(struct shardy_scan *scan, uint32_t db_id, shard
     SFI_RETURN_IF_ERR(
         branch->shard->ops->seek(branch->shard, sfi_buf_view(&scan->start), &branch->cursor, err));
     scan->branch_count++;
-    SFI_RETURN_IF_ERR(advance(scan, branch, &found, err));
-    if (found) {
-        scan->heap[scan->heap_size++] = branch;
+    SFI_RETURN_IF_ERR(fetch(scan, branch, err));
+    if (branch->count) {
+        load_entry(&scan->heap[scan->heap_size++], branch);
     }
     return SHARDY_OK;
 }
@@ -167,7 +195,7 @@ static shardy_status open_scan(struct shardy_scan *scan, const shardy_scan_optio
     }
     SFI_RETURN_IF_ERR(set_bounds(scan, o, err));
     scan->branches = sfi_calloc(count, sizeof *scan->branches);
-    scan->heap = sfi_calloc(count, sizeof(struct branch *));
+    scan->heap = sfi_calloc(count, sizeof *scan->heap);
     if (!scan->branches || !scan->heap) {
         return sfi_fail_memory(err, count * sizeof *scan->branches);
     }
@@ -209,10 +237,13 @@ shardy_status shardy_snapshot_scan(shardy_snapshot *snapshot, const shardy_scan_
 /* Move the branch whose row was handed out on, and restore the heap. */
 static shardy_status step(struct shardy_scan *scan, shardy_error *err)
 {
-    bool found;
-    SFI_RETURN_IF_ERR(advance(scan, scan->behind, &found, err));
-    scan->behind = NULL;
-    if (!found) {
+    struct branch *branch = scan->heap[0].branch;
+    if (++branch->at == branch->count) {
+        SFI_RETURN_IF_ERR(fetch(scan, branch, err));
+    }
+    if (branch->at < branch->count) {
+        load_entry(&scan->heap[0], branch);
+    } else {
         scan->heap[0] = scan->heap[--scan->heap_size];
     }
     if (scan->heap_size > 1) {
@@ -225,23 +256,24 @@ shardy_status shardy_scan_next(shardy_scan *scan, shardy_row *row, bool *found, 
 {
     *found = false;
     if (scan->behind) {
+        scan->behind = false;
         shardy_status st = step(scan, err);
         if (st != SHARDY_OK) {
             scan->heap_size = 0;
-            scan->behind = NULL;
             return st;
         }
     }
     if (!scan->heap_size) {
         return SHARDY_OK;
     }
-    struct branch *branch = scan->heap[0];
-    row->key = branch->key.data;
-    row->key_size = branch->key.size;
-    row->value = branch->value.data;
-    row->value_size = branch->value.size;
+    const struct branch *branch = scan->heap[0].branch;
+    const struct sfi_row *at = &branch->rows[branch->at];
+    row->key = at->key;
+    row->key_size = at->key_size;
+    row->value = at->value;
+    row->value_size = at->value_size;
     row->db_id = branch->db_id;
-    scan->behind = branch;
+    scan->behind = true;
     *found = true;
     return SHARDY_OK;
 }

@@ -19,6 +19,42 @@ unsigned sfi_stripe(void)
     return cpu < 0 ? 0 : (unsigned)cpu % SFI_STRIPES;
 }
 
+struct sfi_stripes *sfi_stripes_new(void)
+{
+    struct sfi_stripes *stripes = sfi_calloc(1, sizeof *stripes);
+    for (unsigned i = 0; stripes && i < SFI_STRIPES; i++) {
+        pthread_mutex_init(&stripes->at[i].lock, NULL);
+    }
+    if (stripes) {
+        atomic_init(&stripes->users, 1);
+    }
+    return stripes;
+}
+
+void sfi_stripes_release(struct sfi_stripes *stripes)
+{
+    if (stripes && atomic_fetch_sub_explicit(&stripes->users, 1, memory_order_acq_rel) == 1) {
+        for (unsigned i = 0; i < SFI_STRIPES; i++) {
+            pthread_mutex_destroy(&stripes->at[i].lock);
+        }
+        sfi_free(stripes);
+    }
+}
+
+void sfi_stripes_lock_all(struct sfi_stripes *stripes)
+{
+    for (unsigned i = 0; i < SFI_STRIPES; i++) {
+        pthread_mutex_lock(&stripes->at[i].lock);
+    }
+}
+
+void sfi_stripes_unlock_all(struct sfi_stripes *stripes)
+{
+    for (unsigned i = SFI_STRIPES; i-- > 0;) {
+        pthread_mutex_unlock(&stripes->at[i].lock);
+    }
+}
+
 /* --- life --------------------------------------------------------------------------------------
  */
 
@@ -46,57 +82,52 @@ static void destroy(shardy_snapshot *snapshot)
     sfi_free(snapshot->ref);
     pthread_mutex_destroy(&snapshot->slots_lock);
     pthread_cond_destroy(&snapshot->slots_changed);
-    for (unsigned i = 0; i < SFI_STRIPES; i++) {
-        pthread_mutex_destroy(&snapshot->stripes[i].lock);
-    }
+    sfi_stripes_release(snapshot->stripes);
     sfi_free(snapshot);
 }
 
 void sfi_snapshot_ref(shardy_snapshot *snapshot, unsigned stripe)
 {
-    pthread_mutex_lock(&snapshot->stripes[stripe].lock);
-    snapshot->stripes[stripe].refs++;
-    pthread_mutex_unlock(&snapshot->stripes[stripe].lock);
+    pthread_mutex_lock(&snapshot->stripes->at[stripe].lock);
+    snapshot->counts[stripe].refs++;
+    pthread_mutex_unlock(&snapshot->stripes->at[stripe].lock);
 }
 
 /*
  * Until a snapshot is retired its reader holds a reference, so a count that falls here is never the
- * last. Afterwards each release must look at all stripes; to be sure that exactly one of them, the
- * last, closes and nobody touches the snapshot after it, the decrement happens under all locks.
+ * last. Afterwards the decrement happens under all locks, so that exactly one thread sees the sum
+ * reach zero, and nobody touches the snapshot after it.
  */
 void sfi_snapshot_unref(shardy_snapshot *snapshot, unsigned stripe)
 {
-    pthread_mutex_lock(&snapshot->stripes[stripe].lock);
-    if (!atomic_load_explicit(&snapshot->retired, memory_order_acquire)) {
-        snapshot->stripes[stripe].refs--;
-        pthread_mutex_unlock(&snapshot->stripes[stripe].lock);
+    struct sfi_stripes *stripes = snapshot->stripes;
+    size_t refs = 0;
+    pthread_mutex_lock(&stripes->at[stripe].lock);
+    bool retired = snapshot->retired;
+    if (!retired) {
+        snapshot->counts[stripe].refs--;
+    }
+    pthread_mutex_unlock(&stripes->at[stripe].lock);
+    if (!retired) {
         return;
     }
-    pthread_mutex_unlock(&snapshot->stripes[stripe].lock);
-    size_t refs = 0;
+    sfi_stripes_lock_all(stripes);
+    snapshot->counts[stripe].refs--;
     for (unsigned i = 0; i < SFI_STRIPES; i++) {
-        pthread_mutex_lock(&snapshot->stripes[i].lock);
-        refs += snapshot->stripes[i].refs;
+        refs += snapshot->counts[i].refs;
     }
-    snapshot->stripes[stripe].refs--;
-    bool last = refs == 1;
-    for (unsigned i = SFI_STRIPES; i-- > 0;) {
-        pthread_mutex_unlock(&snapshot->stripes[i].lock);
-    }
-    if (last) {
+    sfi_stripes_unlock_all(stripes);
+    if (refs == 0) {
         destroy(snapshot);
     }
 }
 
 void sfi_snapshot_retire(shardy_snapshot *snapshot)
 {
-    for (unsigned i = 0; i < SFI_STRIPES; i++) {
-        pthread_mutex_lock(&snapshot->stripes[i].lock);
-    }
-    atomic_store_explicit(&snapshot->retired, true, memory_order_release);
-    for (unsigned i = SFI_STRIPES; i-- > 0;) {
-        pthread_mutex_unlock(&snapshot->stripes[i].lock);
-    }
+    sfi_stripes_lock_all(snapshot->stripes);
+    snapshot->retired = true;
+    sfi_stripes_unlock_all(snapshot->stripes);
+    sfi_snapshot_unref(snapshot, 0);
 }
 
 static shardy_status lookup_shard(void *arg, uint32_t db_id, shardy_shard_info *info,
@@ -134,12 +165,11 @@ shardy_status sfi_snapshot_new(const struct sfi_snapshot_options *options,
         sfi_manifest_close(manifest);
         return sfi_fail_memory(err, sizeof *snapshot);
     }
-    for (unsigned i = 0; i < SFI_STRIPES; i++) {
-        pthread_mutex_init(&snapshot->stripes[i].lock, NULL);
-    }
     pthread_mutex_init(&snapshot->slots_lock, NULL);
     pthread_cond_init(&snapshot->slots_changed, NULL);
-    snapshot->stripes[0].refs = 1;
+    snapshot->counts[0].refs = 1;
+    snapshot->stripes = options->stripes;
+    atomic_fetch_add_explicit(&snapshot->stripes->users, 1, memory_order_relaxed);
     snapshot->observer = *options->observer;
     snapshot->store = sfi_store_acquire(options->store);
     snapshot->relocate = options->relocate;

@@ -11,7 +11,7 @@
 #define SFI_SHARD_DB_NAME         "shard.db"
 #define SFI_SHARD_DB_CONTENT_TYPE "application/x-sqlite3"
 
-/* One row on its way into a shard. Borrowed. */
+/* One row on its way into or out of a shard. Borrowed. */
 struct sfi_row {
     const uint8_t *key;
     const uint8_t *value;
@@ -80,9 +80,10 @@ struct sfi_shard_reader_ops {
     /* Cursor before the first row whose key is >= `start`. One thread at a time. */
     shardy_status (*seek)(struct sfi_shard_reader *shard, struct sfi_bytes start,
                           struct sfi_shard_cursor **cursor, shardy_error *err);
-    /* Next row, valid until the next call on the cursor; *found = false at the end. */
-    shardy_status (*next)(struct sfi_shard_cursor *cursor, struct sfi_bytes *key,
-                          struct sfi_bytes *value, bool *found, shardy_error *err);
+    /* Up to `max` next rows, valid until the next call on the cursor; *count = 0 at the end. Rows
+     * before a damage are delivered first. */
+    shardy_status (*next)(struct sfi_shard_cursor *cursor, struct sfi_row *rows, size_t max,
+                          size_t *count, shardy_error *err);
     void (*cursor_free)(struct sfi_shard_cursor *cursor);
     void (*close)(struct sfi_shard_reader *shard); /* last reference gone */
 };

@@ -357,6 +357,7 @@ shardy_status sfi_sqlite_reader_open(struct sfi_mapping *image, const char *name
     tree->base.ops = &s_reader_ops;
     atomic_init(&tree->base.refs, 1);
     atomic_init(&tree->leaf_cells, 0);
+    atomic_init(&tree->leaf_cell_size, 0);
     tree->image = *image;
     memset(image, 0, sizeof *image);
     tree->data = tree->image.data;

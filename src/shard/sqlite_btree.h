@@ -22,7 +22,8 @@ struct sfi_btree {
     uint32_t root;
     uint32_t interior_count;
     bool ours;
-    atomic_uint leaf_cells; /* cells of some leaf, a hint for prefetching; 0 = unknown */
+    atomic_uint leaf_cells;     /* cells of some leaf, a hint for prefetching; 0 = unknown */
+    atomic_uint leaf_cell_size; /* bytes of its cells on average */
 
     /* Directory: leaf i lies before separator i; there are leaf_count - 1 separators. */
     uint32_t leaf_count;
@@ -94,8 +95,8 @@ shardy_status sfi_btree_get(struct sfi_lookup *lookups, size_t count, size_t *fa
                             shardy_error *err);
 shardy_status sfi_btree_seek(struct sfi_shard_reader *shard, struct sfi_bytes start,
                              struct sfi_shard_cursor **cursor, shardy_error *err);
-shardy_status sfi_btree_next(struct sfi_shard_cursor *cursor, struct sfi_bytes *key,
-                             struct sfi_bytes *value, bool *found, shardy_error *err);
+shardy_status sfi_btree_next(struct sfi_shard_cursor *cursor, struct sfi_row *rows, size_t max,
+                             size_t *count, shardy_error *err);
 void sfi_btree_cursor_free(struct sfi_shard_cursor *cursor);
 
 #endif

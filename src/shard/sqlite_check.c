@@ -124,7 +124,9 @@ static shardy_status check_extents(struct check *check, uint32_t number, const u
         return sfi_btree_damage(tree, number, head + 5, "cell area starts at a wrong place", err);
     }
     SFI_RETURN_IF_ERR(add_freeblocks(check, number, head, err));
-    qsort(check->extents, check->extent_count, sizeof *check->extents, compare_extents);
+    if (check->extent_count > 1) {
+        qsort(check->extents, check->extent_count, sizeof *check->extents, compare_extents);
+    }
     for (size_t i = 0; i < check->extent_count; i++) {
         uint32_t start = (uint32_t)(check->extents[i] >> 32);
         if (start < at) {

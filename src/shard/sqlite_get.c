@@ -11,6 +11,8 @@
 #define GROUP_SIZE 16u
 /* Probes by interpolation before bisection: keys that are not evenly spread. */
 #define INTERPOLATIONS 4u
+/* Neighbours on either side that a single lookup fetches with the likely cell. */
+#define WIDE_CELLS 3u
 
 /* One lookup inside a leaf. Cells [lo, hi) may be the key; their prefixes lie in (low, high). */
 struct walk {
@@ -41,8 +43,30 @@ static uint32_t guess(const struct walk *walk)
     return walk->lo + (at < n ? at : n - 1);
 }
 
+/*
+ * Ask for the cell pointer and the cell where the key is expected if this leaf is like another one.
+ * A single lookup has nothing else to wait for: it asks for the neighbours too.
+ */
+static void prefetch_cells(const struct walk *walk, bool wide)
+{
+    const struct sfi_btree *tree = walk->tree;
+    uint32_t size = atomic_load_explicit(&tree->leaf_cell_size, memory_order_relaxed);
+    uint32_t at = guess(walk);
+    uint32_t offset = (at + 1) * size;
+    const uint8_t *cell = walk->page + (offset < tree->usable ? tree->usable - offset : 0);
+    __builtin_prefetch(walk->page + SFI_LEAF_HEADER + 2 * at);
+    __builtin_prefetch(cell);
+    __builtin_prefetch(cell + 64);
+    if (wide) {
+        for (uint32_t k = 1; k <= WIDE_CELLS; k++) {
+            __builtin_prefetch(cell - k * size);
+            __builtin_prefetch(cell + k * size);
+        }
+    }
+}
+
 /* Find the leaf and ask for its header, its pointers and the likely cell. */
-static shardy_status enter(struct walk *walk, bool *done, shardy_error *err)
+static inline shardy_status enter(struct walk *walk, bool wide, bool *done, shardy_error *err)
 {
     const struct sfi_btree *tree = walk->tree;
     struct sfi_lookup *lookup = walk->lookup;
@@ -76,13 +100,7 @@ static shardy_status enter(struct walk *walk, bool *done, shardy_error *err)
     walk->hi = atomic_load_explicit(&tree->leaf_cells, memory_order_relaxed);
     walk->probes = 0;
     if (walk->hi) {
-        uint32_t at = guess(walk);
-        uint32_t size = (tree->usable - SFI_LEAF_HEADER) / walk->hi - 2;
-        uint32_t offset = (at + 1) * size;
-        const uint8_t *cell = walk->page + (offset < tree->usable ? tree->usable - offset : 0);
-        __builtin_prefetch(walk->page + SFI_LEAF_HEADER + 2 * at);
-        __builtin_prefetch(cell);
-        __builtin_prefetch(cell + 64);
+        prefetch_cells(walk, wide);
     }
     return SHARDY_OK;
 }
@@ -93,8 +111,11 @@ static shardy_status start(struct walk *walk, bool *done, shardy_error *err)
     uint32_t cells = 0;
     SFI_RETURN_IF_ERR(sfi_btree_leaf(walk->tree, walk->number, &cells, err));
     if (!walk->hi && cells) {
-        /* The only write to an open shard: a hint, the same for all, set once. */
+        /* The only write to an open shard: hints for prefetching, set once. */
         struct sfi_btree *tree = (struct sfi_btree *)walk->lookup->shard;
+        uint32_t content = sfi_get_u16be(walk->page + 5);
+        uint32_t size = content < tree->usable ? (tree->usable - content) / cells : 0;
+        atomic_store_explicit(&tree->leaf_cell_size, size, memory_order_relaxed);
         atomic_store_explicit(&tree->leaf_cells, cells, memory_order_relaxed);
     }
     walk->hi = cells;
@@ -201,6 +222,16 @@ static shardy_status probe(struct walk *walk, bool *done, shardy_error *err)
     return SHARDY_OK;
 }
 
+static shardy_status enter_one(struct walk *walk, bool *done, shardy_error *err)
+{
+    return enter(walk, true, done, err);
+}
+
+static shardy_status enter_many(struct walk *walk, bool *done, shardy_error *err)
+{
+    return enter(walk, false, done, err);
+}
+
 typedef shardy_status (*step_fn)(struct walk *walk, bool *done, shardy_error *err);
 
 /* Take one step with every walk; finished ones are dropped from the list. */
@@ -272,7 +303,7 @@ static shardy_status get_group(struct sfi_lookup *lookups, unsigned count,
             prefetch_separators(active[i]->tree, active[i]->lookup->prefix);
         }
     }
-    SFI_RETURN_IF_ERR(step_all(active, &n, enter, culprit, err));
+    SFI_RETURN_IF_ERR(step_all(active, &n, n > 1 ? enter_many : enter_one, culprit, err));
     SFI_RETURN_IF_ERR(step_all(active, &n, start, culprit, err));
     while (n) {
         SFI_RETURN_IF_ERR(step_all(active, &n, probe, culprit, err));

@@ -21,6 +21,9 @@ def shardy(*args, data=None):
 def make_text(rng, row_count, delimiter, cells):
     end = rng.choice(["\n", "\r\n"])
     quoting = rng.choice([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC])
+    if quoting == csv.QUOTE_MINIMAL:
+        # The module leaves a lone carriage return bare, and then reads it as the end of a record.
+        cells = [cell for cell in cells if cell != "\r"]
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator=end, quoting=quoting, delimiter=delimiter)
     writer.writerow(["other", "key", "value"])

@@ -9,8 +9,8 @@ A case is cases/NAME.sh with what it must give beside it:
     NAME.exit                              the exit code
 Missing files mean no output and exit code 0. Each case runs in an empty folder of its own, with
 shardy on PATH, SHARDY_FIXTURES (the original's snapshots) and TESTS (this folder) set. In outputs
-these folders become <DIR> and <FIXTURES>, times <TIME> and durations <S>. --refresh writes the .exact and .exit
-files anew; look at the difference before you keep it.
+these folders become <DIR> and <FIXTURES>, times <TIME>, times in refs <STAMP>, durations <S> and
+checksums <SUM>. --refresh writes the .exact and .exit files anew; look at the difference before you keep it.
 """
 import concurrent.futures
 import fnmatch
@@ -25,9 +25,11 @@ HERE = pathlib.Path(__file__).resolve().parent
 CASES = HERE / "cases"
 TIMEOUT_S = 120
 NORMAL_FORMS = [
-    (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(\+00:00|Z)"), "<TIME>"),
+    (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?\+00:00"), "<TIME>"),
+    (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"), "<STAMP>"),
     (re.compile(r'("(?:\w+_)?seconds": )[0-9.]+'), r"\1<S>"),
     (re.compile(r"\b(seconds=|manifest_age=)[0-9.]+"), r"\1<S>"),
+    (re.compile(r"\b(xxh3-128-1m:)[0-9a-f]{32}\b"), r"\1<SUM>"),
 ]
 
 

@@ -354,17 +354,16 @@ static inline shardy_status sample_scan(struct sfi_shard_reader *shard, struct s
                                         size_t limit, size_t *rows)
 {
     struct sfi_shard_cursor *cursor = NULL;
-    struct sfi_bytes key;
-    struct sfi_bytes value;
-    bool found = true;
+    struct sfi_row row[3];
+    size_t count = 1;
     shardy_status st = shard->ops->seek(shard, start, &cursor, NULL);
 
     *rows = 0;
-    while (st == SHARDY_OK && found) {
-        st = shard->ops->next(cursor, &key, &value, &found, NULL);
-        if (st == SHARDY_OK && found) {
-            volatile uint8_t touch = key.size ? key.data[key.size - 1] : 0;
-            touch = value.size ? value.data[value.size - 1] : touch;
+    while (st == SHARDY_OK && count) {
+        st = shard->ops->next(cursor, row, 3, &count, NULL);
+        for (size_t i = 0; st == SHARDY_OK && i < count; i++) {
+            volatile uint8_t touch = row[i].key_size ? row[i].key[row[i].key_size - 1] : 0;
+            touch = row[i].value_size ? row[i].value[row[i].value_size - 1] : touch;
             (void)touch;
             sample_require((*rows)++ < limit, "a scan returns more rows than fit the file");
         }

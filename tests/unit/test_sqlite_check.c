@@ -156,30 +156,35 @@ static bool whole(const struct image *image, char *text)
 /* One changed byte, mostly in page headers, pointers and links: what SQLite finds, we find. */
 static void test_against_integrity_check(void **state)
 {
-    struct image image = make("PRAGMA page_size=512;" SCHEMA ROWS(
-        400, 900) "DELETE FROM kv WHERE substr(hex(k), 16) IN ('1', '5', '6');");
+    static const char sql[] = "PRAGMA page_size=512;" SCHEMA ROWS(
+        600, 150) "DELETE FROM kv WHERE substr(hex(k), 16) IN ('1', '5', '6');";
+    struct image image = make(sql);
     unsigned seed = 7;
-    size_t noticed = 0;
+    size_t noticed = 0;  /* by us */
+    size_t objected = 0; /* by SQLite */
     char text[200];
 
     (void)state;
     assert_true(whole(&image, text));
-    for (int round = 0; round < 6000; round++) {
+    for (int round = 0; round < 3000; round++) {
         size_t at = 512 + (size_t)rand_r(&seed) % (image.size - 512);
         if (round % 3) {
-            at = at / 512 * 512 + at % 16;
+            at = at / 512 * 512 + at % 20;
         }
         uint8_t old = image.data[at];
         image.data[at] = (uint8_t)(rand_r(&seed) >> 8);
         struct seen seen;
         bool ours = check(image.data, image.size, &seen, NULL) == SHARDY_OK;
-        if (ours && !whole(&image, text)) {
+        bool theirs = whole(&image, text);
+        if (ours && !theirs) {
             fail_msg("byte %zu from %u to %u: SQLite says %s", at, old, image.data[at], text);
         }
         noticed += !ours;
+        objected += !theirs;
         image.data[at] = old;
     }
-    assert_true(noticed > 1000);
+    printf("# noticed %zu, SQLite %zu\n", noticed, objected);
+    assert_true(noticed > 500 && objected > 400);
     free(image.data);
 }
 

@@ -83,7 +83,10 @@ static void build_shard(struct world *w, uint32_t index)
 
     snprintf(w->folders[index], sizeof w->folders[index], "shards/run_id=r/db=%05u/attempt=00",
              index);
-    snprintf(w->urls[index], sizeof w->urls[index], "%s/%s", w->url, w->folders[index]);
+    char *url = sfi_url_join(w->url, w->folders[index]);
+    assert_true(strlen(url) < sizeof w->urls[index]);
+    memcpy(w->urls[index], url, strlen(url) + 1);
+    sfi_free(url);
     snprintf(key, sizeof key, "%s/" SFI_SHARD_DB_NAME, w->folders[index]);
     ok(sfi_sqlite_builder_new(w->store, key, 4096, true, &builder, &err), &err);
     info->db_id = index;

@@ -72,9 +72,22 @@ static void test_key_types(void **state)
     }
 }
 
+static void test_every_shard_count(void **state)
+{
+    struct snap_table table = {.encoding = SHARDY_KEY_U32BE};
+    (void)state;
+    snap_fill_table(&table, 500, 30, 2);
+    for (uint32_t shards = 1; shards <= 64; shards += 1 + shards / 6) {
+        shardy_writer_options options = SHARDY_WRITER_OPTIONS_INIT;
+        options.num_dbs = shards;
+        build_and_check(&table, &options, SNAP_BATCHES, NULL);
+    }
+    snap_clear(&table);
+}
+
 static void test_feeds(void **state)
 {
-    static const uint32_t shards[] = {1, 2, 3, 7, 16, 64};
+    static const uint32_t shards[] = {1, 3, 16};
     (void)state;
     for (int encoding = SHARDY_KEY_U64BE; encoding <= SHARDY_KEY_RAW; encoding++) {
         for (size_t i = 0; i < COUNT_OF(shards); i++) {
@@ -336,8 +349,8 @@ static void test_max_keys(void **state)
         uint64_t rows;
         uint64_t max;
         uint32_t want;
-    } cases[] = {{1, 1, 1},     {10, 3, 4},      {100, 100, 1},
-                 {101, 100, 2}, {1000, 1, 1000}, {5000, UINT64_MAX, 1}};
+    } cases[] = {{1, 1, 1},     {10, 3, 4},  {100, 100, 1},
+                 {101, 100, 2}, {60, 1, 60}, {5000, UINT64_MAX, 1}};
     (void)state;
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         for (int feed = SNAP_ROWS; feed <= SNAP_MIXED; feed++) {
@@ -400,12 +413,19 @@ static void test_threads_same_bytes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_key_types),  cmocka_unit_test(test_feeds),
-        cmocka_unit_test(test_duplicates), cmocka_unit_test(test_empty),
-        cmocka_unit_test(test_odd_keys),   cmocka_unit_test(test_page_sizes),
-        cmocka_unit_test(test_auto_rank),  cmocka_unit_test(test_large_values),
-        cmocka_unit_test(test_deep),       cmocka_unit_test(test_dividers),
-        cmocka_unit_test(test_max_keys),   cmocka_unit_test(test_threads_same_bytes),
+        cmocka_unit_test(test_key_types),
+        cmocka_unit_test(test_feeds),
+        cmocka_unit_test(test_every_shard_count),
+        cmocka_unit_test(test_duplicates),
+        cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_odd_keys),
+        cmocka_unit_test(test_page_sizes),
+        cmocka_unit_test(test_auto_rank),
+        cmocka_unit_test(test_large_values),
+        cmocka_unit_test(test_deep),
+        cmocka_unit_test(test_dividers),
+        cmocka_unit_test(test_max_keys),
+        cmocka_unit_test(test_threads_same_bytes),
     };
     return cmocka_run_group_tests_name("writer", tests, NULL, NULL);
 }

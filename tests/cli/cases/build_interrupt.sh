@@ -9,4 +9,4 @@ kill -INT $job
 wait $job
 echo "exit $?"
 cat err.txt
-find s -name _CURRENT -o -name manifest -o -name shard.db 2> /dev/null
+[ ! -e s ] || find s -type f

@@ -2,4 +2,4 @@
 small_snapshot
 status shardy build --to snap --shards 1 --run-id run-small small.csv > out.txt 2> err.txt
 tail -1 out.txt
-grep -c run-small err.txt
+cat err.txt

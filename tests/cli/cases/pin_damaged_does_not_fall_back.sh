@@ -5,6 +5,5 @@ newest=$(ls snap/manifests | tail -1)
 echo damaged > "snap/manifests/$newest/manifest"
 shardy --offset 0 get 1 > out.txt 2> err.txt
 echo "exit $?"
-head -c 35 err.txt
-echo
+cat err.txt
 shardy get 1 --value-encoding utf8

@@ -10,5 +10,5 @@ done | sort -n
 status shardy scan --shard 3
 status shardy scan --start x
 status shardy scan --prefix 1
-status shardy scan --shard -1 2>&1 | tail -1
-status shardy scan --limit=-1 2>&1 | tail -1
+status shardy scan --shard -1 2>&1 | tail -2
+status shardy scan --limit=-1 2>&1 | tail -2

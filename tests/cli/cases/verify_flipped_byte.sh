@@ -13,6 +13,8 @@ f.write(bytes([b ^ 255]))
     shardy verify > report.jsonl
     echo "exit $?"
     grep -c '"clean": false' report.jsonl
+    shardy --output-format text verify --deep
     cp saved "$db"
 done
-status shardy verify > /dev/null
+shardy verify > /dev/null
+echo "exit $?"

@@ -1,4 +1,4 @@
 . "$TESTS/lib.sh"
 mkdir empty
-status shardy --current-url empty verify > out.txt 2> err.txt
-tail -1 out.txt
+status shardy --current-url empty verify
+status shardy --current-url empty --output-format text verify
