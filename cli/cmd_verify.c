@@ -59,6 +59,8 @@ static void print_json(struct cli *cli, const shardy_verify_report *report)
     json_uint(&json, report->sidecars_checked);
     json_key(&json, "rows_checked");
     json_uint(&json, report->rows_checked);
+    json_key(&json, "keys_routed");
+    json_uint(&json, report->keys_routed);
     json_key(&json, "bytes_checked");
     json_uint(&json, report->bytes_checked);
     json_key(&json, "damages");
@@ -79,9 +81,6 @@ static void print_text(struct cli *cli, const shardy_verify_report *report)
         const shardy_damage *damage = &report->damages[i];
 
         out_format(out, "damage: %s  ", damage->what);
-        if (damage->db_id >= 0) {
-            out_format(out, "db=%05" PRId64 "  ", damage->db_id);
-        }
         out_visible(out, damage->message, strlen(damage->message));
         out_format(out, "  (%s)\n", damage->object != NULL ? damage->object : "");
     }
@@ -89,8 +88,10 @@ static void print_text(struct cli *cli, const shardy_verify_report *report)
                report->damage_count == 0 ? "clean" : "damaged",
                report->run_id != NULL ? report->run_id : "?", report->shards_checked,
                report->rows_checked, report->bytes_checked);
-    out_format(out, "  checksums=%" PRIu32 "  sidecars=%" PRIu32 "  damages=%zu\n",
-               report->checksums_checked, report->sidecars_checked, report->damage_count);
+    out_format(out,
+               "  checksums=%" PRIu32 "  sidecars=%" PRIu32 "  routed=%" PRIu64 "  damages=%zu\n",
+               report->checksums_checked, report->sidecars_checked, report->keys_routed,
+               report->damage_count);
 }
 
 static int verify(struct cli *cli, const struct session *session)

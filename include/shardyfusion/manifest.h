@@ -26,7 +26,7 @@ typedef struct shardy_shard_info {
     uint32_t attempt;
     const char *db_url;        /**< attempt directory URL; NULL = empty shard, no database */
     const char *checkpoint_id; /**< opaque identity of this build of the shard; NULL = none */
-    uint64_t row_count;        /**< rows written, duplicates included */
+    uint64_t row_count;        /**< rows written; the original counts replaced ones too */
     uint64_t db_bytes;         /**< size of the database in bytes; 0 = unknown */
     bool has_min_key;          /**< min_key is known (SHARDY_KIND_INT, _UINT or _STR) */
     bool has_max_key;

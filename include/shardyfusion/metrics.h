@@ -32,7 +32,7 @@ typedef struct shardy_field {
 
 /**
  * Receiver of metric events. Event names are those of the original implementation:
- * "write.started" (elapsed_ms = 0), "write.sharding_completed" (elapsed_ms, duration_ms),
+ * "write.started" (elapsed_ms = 0),
  * "write.shard.started" (elapsed_ms), "write.shard.completed" (elapsed_ms, duration_ms, row_count),
  * "write.shards_completed" (elapsed_ms, duration_ms, rows_written), "write.manifest_published"
  * (elapsed_ms), "write.current_published" (elapsed_ms), "write.completed" (elapsed_ms,

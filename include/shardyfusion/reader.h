@@ -241,7 +241,10 @@ SHARDY_API SHARDY_CHECKED shardy_status shardy_snapshot_shard(shardy_snapshot *s
                                                               shardy_shard_info *info,
                                                               shardy_error *err);
 
-/** Router of this snapshot; borrowed, lives as long as the snapshot. */
+/**
+ * Router of this snapshot; borrowed, lives as long as the snapshot. NULL for a CEL-sharded
+ * snapshot, which this release can describe and scan but not route.
+ */
 SHARDY_API const shardy_router *shardy_snapshot_router(shardy_snapshot *snapshot);
 
 /** Opaque: an ordered walk over rows. One thread at a time; keeps its snapshot alive. */

@@ -149,7 +149,13 @@ static shardy_status object_load_manifest(struct sfi_manifest_store *base, const
     SFI_RETURN_IF_ERR(sfi_ref_key(self->store, self->relocate, ref, &key, err));
     shardy_status st = fetch_image(self->store, key, &image, err);
     sfi_free(key);
-    return st == SHARDY_OK ? sfi_manifest_open(&image, manifest, err) : st;
+    if (st == SHARDY_OK) {
+        st = sfi_manifest_open(&image, manifest, err);
+    }
+    if (st == SHARDY_MANIFEST) {
+        sfi_error_prefix(err, "%s: ", ref);
+    }
+    return st;
 }
 
 /* "<TS>_run_id=<RUN_ID>", with exactly the key form of timestamps, and a date that exists. */

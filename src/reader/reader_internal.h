@@ -29,7 +29,8 @@
 
 #include <pthread.h>
 
-#define SFI_STRIPES 64u
+/* Fewer than the 64 locks that ThreadSanitizer can follow in one thread. */
+#define SFI_STRIPES 32u
 
 /* An open shard together with what identifies its content. */
 struct sfi_open_shard {

@@ -222,6 +222,7 @@ static shardy_status make_report(const struct run *run, shardy_verify_report *re
         report->checksums_checked += shard->checksum;
         report->sidecars_checked += shard->sidecar;
         report->rows_checked += shard->rows;
+        report->keys_routed += run->verify.routes ? shard->rows : 0;
         report->bytes_checked += shard->bytes;
     }
     report->shards_checked = (uint32_t)run->shard_count;

@@ -153,8 +153,11 @@ shardy_status sfi_dir_temp_open(const struct sfi_dir_store *store, const char *k
         }
     }
     if (temp->fd < 0) {
-        int kept = errno == ENOENT ? EAGAIN : errno;
-        return sfi_dir_error(store, key, "create", kept, 0, err);
+        if (errno == ENOENT) {
+            return sfi_fail_errno(err, SHARDY_IO, ENOENT, "cannot create a folder for %s below %s",
+                                  key, store->root);
+        }
+        return sfi_dir_error(store, key, "create", errno, 0, err);
     }
     return SHARDY_OK;
 }

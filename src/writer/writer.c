@@ -415,12 +415,12 @@ static bool keep_objects(shardy_status st, const struct sfi_publish_result *publ
 static void report_completed(shardy_writer *writer, const struct sfi_publish_result *published)
 {
     uint64_t rows = atomic_load(&writer->built_rows);
+    sfi_emit(&writer->observer, "write.manifest_published",
+             SFI_FIELDS(sfi_field_int("elapsed_ms", sfi_writer_elapsed_ms(writer))));
     if (published->published) {
         sfi_emit(&writer->observer, "write.current_published",
                  SFI_FIELDS(sfi_field_int("elapsed_ms", sfi_writer_elapsed_ms(writer))));
     }
-    sfi_emit(&writer->observer, "write.manifest_published",
-             SFI_FIELDS(sfi_field_int("elapsed_ms", sfi_writer_elapsed_ms(writer))));
     sfi_log(&writer->observer, SHARDY_LOG_INFO, "writer", "write_completed",
             SFI_FIELDS(sfi_field_str("run_id", writer->config.run_id),
                        sfi_field_int("total_ms", sfi_writer_elapsed_ms(writer)),
