@@ -274,7 +274,15 @@ static void uploads_that_end_otherwise(struct sfi_store *store)
     assert_int_equal(upload->ops->commit(upload, bytes_of(""), NULL, NULL), SHARDY_CONFLICT);
     check_content(store, "v/f", "first");
     assert_int_equal(sfi_store_upload(store, "v/g", NULL, 2, &upload, NULL), SHARDY_OK);
+    assert_int_equal(upload->ops->append(upload, bytes_of("abc"), NULL), SHARDY_OK);
     assert_int_equal(upload->ops->commit(upload, bytes_of("x"), NULL, NULL), SHARDY_CONFIG);
+    assert_int_equal(sfi_store_upload(store, "v/g", NULL, 2, &upload, NULL), SHARDY_OK);
+    assert_int_equal(upload->ops->commit(upload, bytes_of("xyz"), NULL, NULL), SHARDY_CONFIG);
+    /* Nothing appended: a short head is the whole object. */
+    assert_int_equal(sfi_store_upload(store, "v/h", NULL, 2, &upload, NULL), SHARDY_OK);
+    assert_int_equal(upload->ops->commit(upload, bytes_of("x"), NULL, NULL), SHARDY_OK);
+    check_content(store, "v/h", "x");
+    assert_int_equal(sfi_store_delete(store, "v/h", NULL), SHARDY_OK);
     assert_int_equal(sfi_store_upload(store, "v/g", NULL, 0, &upload, NULL), SHARDY_OK);
     assert_int_equal(upload->ops->commit(upload, bytes_of(""), NULL, NULL), SHARDY_OK);
     check_list(store, "", true, "v/f:5 v/g:0 ");
