@@ -220,13 +220,12 @@ static shardy_status build_shard(void *arg, size_t index, unsigned worker, shard
     shardy_writer *writer = arg;
     struct task task = {.writer = writer, .db_id = (uint32_t)index};
     shardy_status st = SHARDY_OK;
-    (void)worker;
     sfi_buf_init(&task.min_key, SFI_KEY_MAX_BYTES);
     sfi_buf_init(&task.max_key, SFI_KEY_MAX_BYTES);
     sfi_buf_init(&task.built.sidecar, SIZE_MAX);
     task.started_us = sfi_monotonic_us();
     SFI_TRY(sfi_writer_check_cancelled(writer, err));
-    SFI_TRY(sfi_stream_open(&writer->rows, task.db_id, false, &task.stream, err));
+    SFI_TRY(sfi_stream_open(&writer->rows, task.db_id, worker, false, &task.stream, err));
     if (sfi_stream_input_rows(task.stream) > 0) {
         SFI_TRY(build(&task, err));
     }

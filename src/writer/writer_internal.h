@@ -79,7 +79,8 @@ struct sfi_rows {
     size_t batch_capacity;
     uint64_t batch_bytes;
     uint64_t ref_count;
-    struct sfi_ref_list *lists; /* threads x num_dbs: each thread fills its own row of lists */
+    struct sfi_ref_list *lists;   /* threads x num_dbs: each thread fills its own row of lists */
+    struct sfi_ref_list *scratch; /* sort space, one for each thread */
     struct sfi_generation *generations;
     size_t generation_count;
     size_t generation_capacity;
@@ -95,9 +96,12 @@ shardy_status sfi_rows_check(shardy_key_encoding encoding, const struct sfi_batc
                              shardy_error *err);
 /* Route a checked batch and keep it (taken over, on failure too); may spill. */
 shardy_status sfi_rows_add(struct sfi_rows *rows, struct sfi_batch *batch, shardy_error *err);
-/* All references of a shard, sorted, in one new array (*refs, sfi_free). */
-shardy_status sfi_rows_sorted(const struct sfi_rows *rows, uint32_t db_id,
-                              struct sfi_row_ref **refs, size_t *count, shardy_error *err);
+/*
+ * All references of a shard, sorted where they are; borrowed until rows are added. Different shards
+ * may be sorted at the same time by different workers.
+ */
+shardy_status sfi_rows_sorted(struct sfi_rows *rows, uint32_t db_id, unsigned worker,
+                              const struct sfi_row_ref **refs, size_t *count, shardy_error *err);
 void sfi_batch_release(struct sfi_batch *batch);
 
 /* Sort by key, then by `at`. `scratch` has room for `count` references. */
@@ -150,8 +154,8 @@ shardy_status sfi_run_next(struct sfi_run_reader *reader, struct sfi_row *row, b
 #define SFI_STREAM_BLOCK 64u
 struct sfi_stream;
 /* With `memory_only` the spilled runs are left out (used by the spill itself). */
-shardy_status sfi_stream_open(const struct sfi_rows *rows, uint32_t db_id, bool memory_only,
-                              struct sfi_stream **stream, shardy_error *err);
+shardy_status sfi_stream_open(struct sfi_rows *rows, uint32_t db_id, unsigned worker,
+                              bool memory_only, struct sfi_stream **stream, shardy_error *err);
 /* Up to SFI_STREAM_BLOCK rows, valid until the next call; *count = 0 at the end. */
 shardy_status sfi_stream_next(struct sfi_stream *stream, const struct sfi_row **rows, size_t *count,
                               shardy_error *err);

@@ -27,8 +27,10 @@ shardy_status sfi_rows_init(struct sfi_rows *rows, shardy_key_encoding encoding,
     rows->spill = spill;
     SFI_RETURN_IF_ERR(sfi_route_init(&rows->route, SHARDY_SHARDING_HASH, num_dbs, err));
     rows->lists = sfi_calloc((size_t)threads * num_dbs, sizeof *rows->lists);
-    return rows->lists ? SHARDY_OK
-                       : sfi_fail_memory(err, (size_t)threads * num_dbs * sizeof *rows->lists);
+    rows->scratch = sfi_calloc(threads, sizeof *rows->scratch);
+    return rows->lists && rows->scratch
+               ? SHARDY_OK
+               : sfi_fail_memory(err, (size_t)threads * num_dbs * sizeof *rows->lists);
 }
 
 static void release_batches(struct sfi_rows *rows)
@@ -48,6 +50,10 @@ void sfi_rows_clear(struct sfi_rows *rows)
         sfi_free(rows->lists[i].items);
     }
     sfi_free(rows->lists);
+    for (unsigned t = 0; rows->scratch && t < rows->threads; t++) {
+        sfi_free(rows->scratch[t].items);
+    }
+    sfi_free(rows->scratch);
     for (size_t i = 0; i < rows->generation_count; i++) {
         sfi_free(rows->generations[i].runs);
     }
@@ -182,14 +188,18 @@ static inline uint64_t number_at(const struct sfi_column *column, size_t row)
     }
 }
 
+static bool list_reserve(struct sfi_ref_list *list, size_t count)
+{
+    void *items = list->items;
+    bool ok = sfi_array_grow(&items, &list->capacity, count, sizeof *list->items);
+    list->items = items;
+    return ok;
+}
+
 static inline bool list_push(struct sfi_ref_list *list, uint64_t prefix, uint64_t at)
 {
-    if (list->count == list->capacity) {
-        void *items = list->items;
-        if (!sfi_array_grow(&items, &list->capacity, list->count + 1, sizeof *list->items)) {
-            return false;
-        }
-        list->items = items;
+    if (list->count == list->capacity && !list_reserve(list, list->count + 1)) {
+        return false;
     }
     list->items[list->count].prefix = prefix;
     list->items[list->count].at = at;
@@ -238,7 +248,8 @@ static shardy_status scatter_piece(void *arg, size_t index, unsigned worker, sha
     return SHARDY_OK;
 }
 
-/* Memory of references while they are being sorted: per thread, a shard's references twice. */
+/* Memory of references while they are being sorted: per thread, a shard's references, and once
+ * more where several threads collected them. */
 static uint64_t sort_space(const struct sfi_rows *rows)
 {
     uint64_t per_shard = rows->ref_count / rows->num_dbs + 1;
@@ -276,31 +287,29 @@ shardy_status sfi_rows_add(struct sfi_rows *rows, struct sfi_batch *batch, shard
     return used + sort_space(rows) > rows->memory_limit ? spill(rows, err) : SHARDY_OK;
 }
 
-shardy_status sfi_rows_sorted(const struct sfi_rows *rows, uint32_t db_id,
-                              struct sfi_row_ref **refs, size_t *count, shardy_error *err)
+shardy_status sfi_rows_sorted(struct sfi_rows *rows, uint32_t db_id, unsigned worker,
+                              const struct sfi_row_ref **refs, size_t *count, shardy_error *err)
 {
+    struct sfi_ref_list *all = &rows->lists[db_id];
+    struct sfi_ref_list *scratch = &rows->scratch[worker];
     size_t total = 0;
-    size_t filled = 0;
     for (unsigned t = 0; t < rows->threads; t++) {
         total += rows->lists[(size_t)t * rows->num_dbs + db_id].count;
     }
-    *count = total;
-    *refs = sfi_array_alloc(total, sizeof **refs);
-    struct sfi_row_ref *scratch = *refs ? sfi_array_alloc(total, sizeof **refs) : NULL;
-    if (!scratch) {
-        sfi_free(*refs);
-        *refs = NULL;
+    if (!list_reserve(all, total) || !list_reserve(scratch, total)) {
         return sfi_fail_memory(err, 2 * total * sizeof **refs);
     }
-    for (unsigned t = 0; t < rows->threads; t++) {
-        const struct sfi_ref_list *list = &rows->lists[(size_t)t * rows->num_dbs + db_id];
+    for (unsigned t = 1; t < rows->threads; t++) {
+        struct sfi_ref_list *list = &rows->lists[(size_t)t * rows->num_dbs + db_id];
         if (list->count) {
-            memcpy(*refs + filled, list->items, list->count * sizeof **refs);
+            memcpy(all->items + all->count, list->items, list->count * sizeof *list->items);
         }
-        filled += list->count;
+        all->count += list->count;
+        list->count = 0;
     }
-    sfi_sort_refs(rows, *refs, scratch, total);
-    sfi_free(scratch);
+    sfi_sort_refs(rows, all->items, scratch->items, total);
+    *refs = all->items;
+    *count = total;
     return SHARDY_OK;
 }
 
@@ -358,12 +367,12 @@ static shardy_status spill_shard(void *arg, size_t db_id, unsigned worker, shard
     struct sfi_run *run = &rows->generations[rows->generation_count - 1].runs[db_id];
     struct sfi_stream *stream = NULL;
     shardy_status st = SHARDY_OK;
-    (void)worker;
-    SFI_TRY(sfi_stream_open(rows, (uint32_t)db_id, true, &stream, err));
+    uint64_t bound = run_bound(rows, db_id);
+    SFI_TRY(sfi_stream_open(rows, (uint32_t)db_id, worker, true, &stream, err));
     if (sfi_stream_input_rows(stream) == 0) {
         goto out;
     }
-    run->offset = sfi_spill_reserve(rows->spill, run_bound(rows, db_id));
+    run->offset = sfi_spill_reserve(rows->spill, bound);
     SFI_TRY(write_run(rows, stream, run, err));
 out:
     sfi_stream_free(stream);

@@ -34,7 +34,7 @@ struct sfi_stream {
     uint32_t key_size; /* of fixed keys */
     uint64_t input_rows;
 
-    struct sfi_row_ref *refs;
+    const struct sfi_row_ref *refs; /* borrowed */
     size_t ref_count;
     size_t next_ref;
     struct block blocks[2];
@@ -332,8 +332,8 @@ shardy_status sfi_stream_rewind(struct sfi_stream *stream, shardy_error *err)
     return start_sources(stream, err);
 }
 
-shardy_status sfi_stream_open(const struct sfi_rows *rows, uint32_t db_id, bool memory_only,
-                              struct sfi_stream **out, shardy_error *err)
+shardy_status sfi_stream_open(struct sfi_rows *rows, uint32_t db_id, unsigned worker,
+                              bool memory_only, struct sfi_stream **out, shardy_error *err)
 {
     struct sfi_stream *stream = sfi_calloc(1, sizeof *stream);
     shardy_status st = SHARDY_OK;
@@ -345,7 +345,7 @@ shardy_status sfi_stream_open(const struct sfi_rows *rows, uint32_t db_id, bool 
     stream->db_id = db_id;
     stream->fixed_keys = sfi_encoding_is_int(rows->encoding);
     stream->key_size = rows->encoding == SHARDY_KEY_U32BE ? 4 : 8;
-    SFI_TRY(sfi_rows_sorted(rows, db_id, &stream->refs, &stream->ref_count, err));
+    SFI_TRY(sfi_rows_sorted(rows, db_id, worker, &stream->refs, &stream->ref_count, err));
     stream->input_rows = stream->ref_count;
     start_memory(stream);
     if (rows->generation_count && !memory_only) {
@@ -380,7 +380,6 @@ void sfi_stream_free(struct sfi_stream *stream)
         close_sources(stream);
         sfi_free(stream->sources);
         sfi_free(stream->heap);
-        sfi_free(stream->refs);
         sfi_free(stream);
     }
 }

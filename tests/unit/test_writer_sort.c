@@ -23,7 +23,7 @@ static void check_sort(const struct snap_table *table, const char *format)
     struct sfi_spill_file spill = {.fd = -1};
     struct ArrowSchema schema;
     struct sfi_batch batch;
-    struct sfi_row_ref *refs = NULL;
+    const struct sfi_row_ref *refs = NULL;
     size_t count = 0;
 
     memset(&batch, 0, sizeof batch);
@@ -32,7 +32,7 @@ static void check_sort(const struct snap_table *table, const char *format)
     snap_ok(sfi_batch_column(&schema, &batch.array, "value", 0, &batch.value, err));
     snap_ok(sfi_rows_init(&rows, table->encoding, 1, 1, UINT64_MAX, &spill, err));
     snap_ok(sfi_rows_add(&rows, &batch, err));
-    snap_ok(sfi_rows_sorted(&rows, 0, &refs, &count, err));
+    snap_ok(sfi_rows_sorted(&rows, 0, 0, &refs, &count, err));
     assert_int_equal(count, table->count);
 
     struct sfi_row_ref *want = snap_alloc((count + 1) * sizeof *want);
@@ -48,7 +48,6 @@ static void check_sort(const struct snap_table *table, const char *format)
         }
     }
     free(want);
-    sfi_free(refs);
     sfi_rows_clear(&rows);
     assert_int_equal(atomic_load(&snap_batches_alive), 0);
 }
