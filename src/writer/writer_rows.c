@@ -28,9 +28,11 @@ shardy_status sfi_rows_init(struct sfi_rows *rows, shardy_key_encoding encoding,
     SFI_RETURN_IF_ERR(sfi_route_init(&rows->route, SHARDY_SHARDING_HASH, num_dbs, err));
     rows->lists = sfi_calloc((size_t)threads * num_dbs, sizeof *rows->lists);
     rows->scratch = sfi_calloc(threads, sizeof *rows->scratch);
-    return rows->lists && rows->scratch
-               ? SHARDY_OK
-               : sfi_fail_memory(err, (size_t)threads * num_dbs * sizeof *rows->lists);
+    if (!rows->lists || !rows->scratch) {
+        sfi_rows_clear(rows);
+        return sfi_fail_memory(err, (size_t)threads * num_dbs * sizeof *rows->lists);
+    }
+    return SHARDY_OK;
 }
 
 static void release_batches(struct sfi_rows *rows)
