@@ -36,6 +36,7 @@ NORMAL_FORMS = [
 def normalise(data, folder, fixtures):
     text = data.decode("utf-8", "backslashreplace")
     text = text.replace(folder, "<DIR>").replace(fixtures, "<FIXTURES>")
+    text = text.replace(os.path.realpath(fixtures), "<FIXTURES>")
     for pattern, replacement in NORMAL_FORMS:
         text = pattern.sub(replacement, text)
     return text
