@@ -309,6 +309,7 @@ static shardy_status build_all(shardy_writer *writer, shardy_error *err)
     if (writer->stage) {
         SFI_RETURN_IF_ERR(replay_stage(writer, err));
     }
+    SFI_RETURN_IF_ERR(sfi_rows_end(&writer->rows, err));
     atomic_store(&writer->phase, SHARDY_PHASE_BUILD);
     sfi_writer_progress(writer, true);
     writer->results = sfi_calloc(writer->config.num_dbs, sizeof *writer->results);

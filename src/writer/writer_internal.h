@@ -96,6 +96,8 @@ shardy_status sfi_rows_check(shardy_key_encoding encoding, const struct sfi_batc
                              shardy_error *err);
 /* Route a checked batch and keep it (taken over, on failure too); may spill. */
 shardy_status sfi_rows_add(struct sfi_rows *rows, struct sfi_batch *batch, shardy_error *err);
+/* No more rows will come: when runs must be merged, make room for their read buffers. */
+shardy_status sfi_rows_end(struct sfi_rows *rows, shardy_error *err);
 /*
  * All references of a shard, sorted where they are; borrowed until rows are added. Different shards
  * may be sorted at the same time by different workers.

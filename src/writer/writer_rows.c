@@ -259,6 +259,11 @@ static uint64_t sort_space(const struct sfi_rows *rows)
     return 2 * at_once * per_shard * sizeof(struct sfi_row_ref);
 }
 
+static uint64_t memory_used(const struct sfi_rows *rows)
+{
+    return rows->batch_bytes + rows->ref_count * sizeof(struct sfi_row_ref) + sort_space(rows);
+}
+
 static shardy_status spill(struct sfi_rows *rows, shardy_error *err);
 
 shardy_status sfi_rows_add(struct sfi_rows *rows, struct sfi_batch *batch, shardy_error *err)
@@ -285,8 +290,13 @@ shardy_status sfi_rows_add(struct sfi_rows *rows, struct sfi_batch *batch, shard
         size_t pieces = (length + scatter.piece - 1) / scatter.piece;
         SFI_RETURN_IF_ERR(sfi_parallel(rows->threads, pieces, scatter_piece, &scatter, err));
     }
-    uint64_t used = rows->batch_bytes + rows->ref_count * sizeof(struct sfi_row_ref);
-    return used + sort_space(rows) > rows->memory_limit ? spill(rows, err) : SHARDY_OK;
+    return memory_used(rows) > rows->memory_limit ? spill(rows, err) : SHARDY_OK;
+}
+
+shardy_status sfi_rows_end(struct sfi_rows *rows, shardy_error *err)
+{
+    bool crowded = memory_used(rows) > rows->memory_limit / 2;
+    return rows->generation_count && crowded ? spill(rows, err) : SHARDY_OK;
 }
 
 shardy_status sfi_rows_sorted(struct sfi_rows *rows, uint32_t db_id, unsigned worker,
