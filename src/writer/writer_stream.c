@@ -7,7 +7,7 @@
 #include "writer/writer_internal.h"
 
 /* Read buffers of a merge: together at most this part of the memory limit, each in this range. */
-#define MERGE_SHARE    4u
+#define MERGE_SHARE    16u
 #define RUN_BUFFER_MIN (16u << 10)
 #define RUN_BUFFER_MAX (1u << 20)
 #define PREFETCH_BYTES 256u
