@@ -9,6 +9,8 @@
 #define SHARDYFUSION_MANIFEST_H
 
 #include <shardyfusion/key.h>
+#include <shardyfusion/metrics.h>
+#include <shardyfusion/store.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -76,16 +78,19 @@ typedef struct shardy_history {
 
 /** Where to look for manifests. Initialise with SHARDY_HISTORY_OPTIONS_INIT. */
 typedef struct shardy_history_options {
-    size_t struct_size;       /**< set by the initialiser; lets the struct grow */
-    const char *url;          /**< required: prefix of the snapshot */
-    const char *current_name; /**< name of the pointer object; NULL = "_CURRENT" */
-    size_t limit;             /**< at most this many, newest first; 0 = 10 */
-    const char *run_id;       /**< only manifests of this run; NULL = all */
+    size_t struct_size;                       /**< set by the initialiser; lets the struct grow */
+    const char *url;                          /**< required: prefix of the snapshot */
+    const char *current_name;                 /**< name of the pointer object; NULL = "_CURRENT" */
+    size_t limit;                             /**< at most this many, newest first; 0 = 10 */
+    const char *run_id;                       /**< only manifests of this run; NULL = all */
+    const shardy_store_option *store_options; /**< see shardyfusion/store.h */
+    size_t store_option_count;
+    const shardy_event_sink *events; /**< "store.request" events; NULL = none */
 } shardy_history_options;
 
-#define SHARDY_HISTORY_OPTIONS_INIT                \
-    {                                              \
-        sizeof(shardy_history_options), 0, 0, 0, 0 \
+#define SHARDY_HISTORY_OPTIONS_INIT                   \
+    {                                                 \
+        .struct_size = sizeof(shardy_history_options) \
     }
 
 /**

@@ -11,6 +11,7 @@
 #include <shardyfusion/manifest.h>
 #include <shardyfusion/metrics.h>
 #include <shardyfusion/router.h>
+#include <shardyfusion/store.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -35,6 +36,13 @@ typedef enum shardy_relocate {
     SHARDY_RELOCATE_OFF = 2
 } shardy_relocate;
 
+/** How shards on a remote store are read. Local stores map their files, whatever this says. */
+typedef enum shardy_access {
+    SHARDY_ACCESS_AUTO = 0, /**< shard by shard: download small ones, read ranges of large ones */
+    SHARDY_ACCESS_DOWNLOAD = 1, /**< the whole shard, into a cache directory shared by processes */
+    SHARDY_ACCESS_RANGE = 2     /**< the pages that are needed, kept in memory */
+} shardy_access;
+
 /** Options of a reader; zero or NULL means the default. Initialise with _INIT. */
 typedef struct shardy_reader_options {
     size_t struct_size;       /**< set by the initialiser; lets the struct grow */
@@ -50,8 +58,20 @@ typedef struct shardy_reader_options {
                                 three older ones are tried. Pinned readers never fall back */
     bool verify_checksums; /**< check the recorded checksum when a shard is opened */
     uint32_t threads;      /**< threads of an eager open; 0 = all processors */
-    const shardy_event_sink *events; /**< borrowed until the reader is freed; NULL = none */
-    const shardy_log_sink *logs;     /**< borrowed until the reader is freed; NULL = none */
+    const shardy_event_sink *events;          /**< borrowed until reader and snapshots are freed;
+                                                   NULL = none */
+    const shardy_log_sink *logs;              /**< the same */
+    const shardy_store_option *store_options; /**< see shardyfusion/store.h; copied */
+    size_t store_option_count;
+    shardy_access access;
+    uint64_t auto_shard_bytes; /**< AUTO: shards of this size and larger are not downloaded;
+                                    0 = 16 MiB */
+    uint64_t auto_total_bytes; /**< AUTO: download no more than this of a snapshot; 0 = 2 GiB */
+    const char *local_root;    /**< cache directory of downloads; NULL = shardyfusion in
+                                    $XDG_CACHE_HOME or ~/.cache; copied */
+    uint64_t cache_bytes;      /**< bound of the cache directory, least recently used go first;
+                                    0 = none */
+    uint64_t page_cache_bytes; /**< bound of pages kept in memory, over all shards; 0 = 256 MiB */
 } shardy_reader_options;
 
 #define SHARDY_READER_OPTIONS_INIT                   \

@@ -19,6 +19,7 @@
 #include <shardyfusion/metrics.h>
 #include <shardyfusion/manifest.h>
 #include <shardyfusion/router.h>
+#include <shardyfusion/store.h>
 #include <shardyfusion/writer.h>
 #include <shardyfusion/reader.h>
 #include <shardyfusion/verify.h>

@@ -5,6 +5,8 @@
 #define SHARDYFUSION_VERIFY_H
 
 #include <shardyfusion/manifest.h>
+#include <shardyfusion/metrics.h>
+#include <shardyfusion/store.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -18,6 +20,9 @@ typedef struct shardy_verify_options {
     const char *pin_ref;      /**< check this manifest instead of the current one */
     bool deep;                /**< also route every key and check that its shard holds it */
     uint32_t threads;         /**< shards checked at once; 0 = all processors */
+    const shardy_store_option *store_options; /**< see shardyfusion/store.h */
+    size_t store_option_count;
+    const shardy_event_sink *events; /**< "store.request" events; NULL = none */
 } shardy_verify_options;
 
 #define SHARDY_VERIFY_OPTIONS_INIT                   \

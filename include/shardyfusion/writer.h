@@ -11,6 +11,7 @@
 #include <shardyfusion/arrow.h>
 #include <shardyfusion/key.h>
 #include <shardyfusion/metrics.h>
+#include <shardyfusion/store.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -79,6 +80,8 @@ typedef struct shardy_writer_options {
     void (*progress)(void *arg, const shardy_progress *progress); /**< NULL = none; at most about
                                            ten calls a second, never two at once, any thread */
     void *progress_arg;
+    const shardy_store_option *store_options; /**< see shardyfusion/store.h */
+    size_t store_option_count;
 } shardy_writer_options;
 
 #define SHARDY_WRITER_OPTIONS_INIT                   \

@@ -4,6 +4,7 @@
 #include "manifest/manifest_internal.h"
 
 #include "base/memory.h"
+#include "base/options.h"
 
 #include <stddef.h>
 
@@ -66,13 +67,8 @@ static shardy_status load(struct sfi_manifest_store *store, const shardy_history
 static shardy_status take_options(const shardy_history_options *from, shardy_history_options *to,
                                   shardy_error *err)
 {
-    size_t size = from ? from->struct_size : 0;
-    if (size < offsetof(shardy_history_options, current_name)) {
-        return sfi_fail(err, SHARDY_CONFIG,
-                        "history options are not initialised with SHARDY_HISTORY_OPTIONS_INIT");
-    }
-    memset(to, 0, sizeof *to);
-    memcpy(to, from, size < sizeof *to ? size : sizeof *to);
+    SFI_RETURN_IF_ERR(sfi_options_take(from, offsetof(shardy_history_options, current_name), to,
+                                       sizeof *to, "SHARDY_HISTORY_OPTIONS_INIT", err));
     return to->url ? SHARDY_OK : sfi_fail(err, SHARDY_CONFIG, "history options: url is missing");
 }
 
@@ -82,10 +78,15 @@ shardy_status shardy_history_load(const shardy_history_options *options, shardy_
     shardy_history_options own;
     struct sfi_store *store = NULL;
     struct sfi_manifest_store *manifests = NULL;
+    struct sfi_observer observer;
+    struct sfi_store_options how = {.observer = &observer};
     shardy_status st;
     memset(history, 0, sizeof *history);
     SFI_RETURN_IF_ERR(take_options(options, &own, err));
-    SFI_TRY(sfi_store_open(own.url, &store, err));
+    sfi_observer_init(&observer, own.events, NULL);
+    how.options = own.store_options;
+    how.count = own.store_option_count;
+    SFI_TRY(sfi_store_open(own.url, &how, &store, err));
     SFI_TRY(sfi_manifest_store_object(store, own.current_name, true, &manifests, err));
     SFI_TRY(load(manifests, &own, history, err));
 out:

@@ -5,6 +5,7 @@
  */
 #include "base/limits.h"
 #include "base/memory.h"
+#include "base/options.h"
 #include "base/parallel.h"
 #include "base/timestamp.h"
 #include "reader/reader_internal.h"
@@ -197,13 +198,8 @@ out:
 static shardy_status known_options(const shardy_reader_options *from, shardy_reader_options *to,
                                    shardy_error *err)
 {
-    size_t size = from ? from->struct_size : 0;
-    if (size < offsetof(shardy_reader_options, current_name)) {
-        return sfi_fail(err, SHARDY_CONFIG,
-                        "options.struct_size is %zu; start from SHARDY_READER_OPTIONS_INIT", size);
-    }
-    memset(to, 0, sizeof *to);
-    memcpy(to, from, size < sizeof *to ? size : sizeof *to);
+    SFI_RETURN_IF_ERR(sfi_options_take(from, offsetof(shardy_reader_options, current_name), to,
+                                       sizeof *to, "SHARDY_READER_OPTIONS_INIT", err));
     if (!to->url || !*to->url) {
         return sfi_fail(err, SHARDY_CONFIG, "url is required, for example file:///data/snapshot");
     }
@@ -232,7 +228,12 @@ static shardy_status open_reader(shardy_reader *reader, const shardy_reader_opti
     reader->no_fallback = o->no_fallback;
     reader->open_mode = o->open_mode;
     reader->threads = sfi_thread_count(o->threads);
-    SFI_RETURN_IF_ERR(sfi_store_open(o->url, &reader->store, err));
+    const struct sfi_store_options store = {
+        .options = o->store_options,
+        .count = o->store_option_count,
+        .observer = &reader->observer,
+    };
+    SFI_RETURN_IF_ERR(sfi_store_open(o->url, &store, &reader->store, err));
     reader->relocate = o->relocate == SHARDY_RELOCATE_ON ||
                        (o->relocate == SHARDY_RELOCATE_DEFAULT && reader->store->ops->map);
     SFI_RETURN_IF_ERR(sfi_manifest_store_object(

@@ -7,6 +7,7 @@
 
 #include "base/limits.h"
 #include "base/memory.h"
+#include "base/options.h"
 #include "base/parallel.h"
 #include "manifest/manifest_store.h"
 
@@ -31,13 +32,8 @@ struct run {
 static shardy_status take_options(const shardy_verify_options *from, shardy_verify_options *to,
                                   shardy_error *err)
 {
-    size_t size = from ? from->struct_size : 0;
-    if (size < offsetof(shardy_verify_options, current_name)) {
-        return sfi_fail(err, SHARDY_CONFIG,
-                        "verify options are not initialised with SHARDY_VERIFY_OPTIONS_INIT");
-    }
-    memset(to, 0, sizeof *to);
-    memcpy(to, from, size < sizeof *to ? size : sizeof *to);
+    SFI_RETURN_IF_ERR(sfi_options_take(from, offsetof(shardy_verify_options, current_name), to,
+                                       sizeof *to, "SHARDY_VERIFY_OPTIONS_INIT", err));
     return to->url ? SHARDY_OK : sfi_fail(err, SHARDY_CONFIG, "verify options: url is missing");
 }
 
@@ -250,10 +246,15 @@ shardy_status shardy_verify(const shardy_verify_options *options, shardy_verify_
 {
     shardy_verify_options own;
     struct run run = {.options = &own};
+    struct sfi_observer observer;
+    struct sfi_store_options store = {.observer = &observer};
     shardy_status st;
     memset(report, 0, sizeof *report);
     SFI_TRY(take_options(options, &own, err));
-    SFI_TRY(sfi_store_open(own.url, &run.verify.store, err));
+    sfi_observer_init(&observer, own.events, NULL);
+    store.options = own.store_options;
+    store.count = own.store_option_count;
+    SFI_TRY(sfi_store_open(own.url, &store, &run.verify.store, err));
     /* Both of our schemes are places that copies of snapshots are kept in. */
     SFI_TRY(
         sfi_manifest_store_object(run.verify.store, own.current_name, true, &run.manifests, err));

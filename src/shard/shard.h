@@ -64,6 +64,7 @@ struct sfi_lookup {
     const uint8_t *value; /* out: NULL = absent; into the mapping, or `copy` */
     uint64_t value_size;  /* out */
     uint8_t *copy;        /* out: sfi_malloc'd when the value lies on overflow pages */
+    bool finished;        /* remote shards: in and out, see remote.h */
 };
 
 /* A position in the rows of one shard. */

@@ -18,7 +18,8 @@
 
 struct scheme {
     const char *prefix;
-    shardy_status (*open)(const char *url, struct sfi_store **store, shardy_error *err);
+    shardy_status (*open)(const char *url, const struct sfi_store_options *options,
+                          struct sfi_store **store, shardy_error *err);
     const char *example;
 };
 
@@ -69,7 +70,8 @@ static shardy_status normalise(const struct scheme *scheme, const char *url, cha
     return SHARDY_OK;
 }
 
-shardy_status sfi_store_open(const char *url, struct sfi_store **store, shardy_error *err)
+shardy_status sfi_store_open(const char *url, const struct sfi_store_options *options,
+                             struct sfi_store **store, shardy_error *err)
 {
     *store = NULL;
     if (strnlen(url, SFI_URL_MAX_BYTES + 1) > SFI_URL_MAX_BYTES) {
@@ -81,7 +83,7 @@ shardy_status sfi_store_open(const char *url, struct sfi_store **store, shardy_e
         if (strncasecmp(url, scheme->prefix, strlen(scheme->prefix)) == 0) {
             char *normal;
             SFI_RETURN_IF_ERR(normalise(scheme, url, &normal, err));
-            shardy_status st = scheme->open(normal, store, err);
+            shardy_status st = scheme->open(normal, options, store, err);
             sfi_free(normal);
             return st;
         }
@@ -151,6 +153,37 @@ static shardy_status run(struct sfi_store *store, struct sfi_store_request *requ
         *err = request->error;
     }
     return request->status;
+}
+
+static void finish(struct sfi_store_request *request, shardy_status status)
+{
+    request->status = status;
+    request->done(request);
+}
+
+void sfi_store_submit(struct sfi_store *store, struct sfi_store_request **requests, size_t count)
+{
+    size_t first = 0;
+    for (size_t i = 0; i < count; i++) {
+        shardy_status st = sfi_key_check(requests[i]->key, &requests[i]->error);
+        if (st != SHARDY_OK) {
+            if (i > first) {
+                store->ops->submit(store, requests + first, i - first);
+            }
+            first = i + 1;
+            finish(requests[i], st);
+        }
+    }
+    if (count > first) {
+        store->ops->submit(store, requests + first, count - first);
+    }
+}
+
+void sfi_store_cancel(struct sfi_store *store, struct sfi_store_request *request)
+{
+    if (store->ops->cancel) {
+        store->ops->cancel(store, request);
+    }
 }
 
 static void copy_etag(char *to, const struct sfi_store_request *request)
@@ -223,6 +256,40 @@ shardy_status sfi_store_put(struct sfi_store *store, const char *key, struct sfi
     shardy_status st = run(store, &request, err);
     copy_etag(new_etag, &request);
     return st;
+}
+
+shardy_status sfi_store_get_changed(struct sfi_store *store, const char *key, uint64_t max_bytes,
+                                    char *etag, bool *unchanged, struct sfi_buf *out,
+                                    shardy_error *err)
+{
+    struct sfi_store_request request = {.verb = SFI_STORE_GET,
+                                        .condition =
+                                            *etag ? SFI_STORE_IF_CHANGED : SFI_STORE_ALWAYS,
+                                        .key = key,
+                                        .etag = etag,
+                                        .max_bytes = max_bytes};
+    shardy_status st = run_get(store, &request, out, err);
+    *unchanged = st == SHARDY_OK && request.unchanged;
+    if (st == SHARDY_OK && !request.unchanged) {
+        copy_etag(etag, &request);
+    }
+    return st;
+}
+
+shardy_status sfi_store_delete_many(struct sfi_store *store, const char *const *keys, size_t count,
+                                    size_t *deleted, shardy_error *err)
+{
+    *deleted = 0;
+    for (size_t i = 0; i < count; i++) {
+        SFI_RETURN_IF_ERR(sfi_key_check(keys[i], err));
+    }
+    if (store->ops->delete_many) {
+        return store->ops->delete_many(store, keys, count, deleted, err);
+    }
+    for (; *deleted < count; ++*deleted) {
+        SFI_RETURN_IF_ERR(sfi_store_delete(store, keys[*deleted], err));
+    }
+    return SHARDY_OK;
 }
 
 shardy_status sfi_store_delete(struct sfi_store *store, const char *key, shardy_error *err)

@@ -1,8 +1,8 @@
 /*
  * store.h - object stores: named byte strings below one prefix URL.
  *
- * Implementations: directory (file://), memory (memory://), a fault-injecting wrapper for tests;
- * S3 joins behind the same table. Keys are relative to the opened prefix, segments joined by '/',
+ * Implementations: directory (file://), memory (memory://), S3 (s3://), a fault-injecting wrapper
+ * for tests. Keys are relative to the opened prefix, segments joined by '/',
  * no empty, "." or ".." segments, no control characters: sfi_store_open and the helpers check.
  *
  * Requests come in batches: submit(requests, count) starts them all, and every request completes
@@ -13,7 +13,9 @@
 #define SFI_STORE_STORE_H
 
 #include "base/bytes.h"
+#include "base/observe.h"
 
+#include <shardyfusion/store.h>
 #include <stdatomic.h>
 
 struct sfi_store;
@@ -29,16 +31,17 @@ enum sfi_store_verb {
 
 enum sfi_store_condition {
     SFI_STORE_ALWAYS,
-    SFI_STORE_IF_MATCH, /* only when the object's ETag equals `etag` */
-    SFI_STORE_IF_ABSENT /* create only (If-None-Match: *) */
+    SFI_STORE_IF_MATCH,  /* only when the object's ETag equals `etag` */
+    SFI_STORE_IF_ABSENT, /* create only (If-None-Match: *) */
+    SFI_STORE_IF_CHANGED /* GET: only when the ETag differs from `etag` (If-None-Match) */
 };
 
 /* One request. The caller owns it and keeps it, key and body alive until `done`. */
 struct sfi_store_request {
     enum sfi_store_verb verb;
-    enum sfi_store_condition condition; /* GET: IF_MATCH only */
+    enum sfi_store_condition condition; /* GET: IF_MATCH, IF_CHANGED; DELETE: ALWAYS */
     const char *key;
-    const char *etag;         /* for IF_MATCH, exactly as the store gave it, quotes included */
+    const char *etag; /* IF_MATCH, IF_CHANGED: exactly as the store gave it, quotes included */
     const char *content_type; /* PUT; may be NULL */
     struct sfi_bytes body;    /* PUT */
     uint64_t offset;          /* GET: first byte */
@@ -51,9 +54,11 @@ struct sfi_store_request {
      * or DELETE whose answer was lost); LIMIT; STORE, IO. */
     shardy_status status;
     shardy_error error;
+    bool unchanged;                  /* GET IF_CHANGED: OK, and no data */
     struct sfi_buf data;             /* GET; the caller clears it */
     uint64_t object_size;            /* GET, HEAD, PUT: size of the whole object */
     char object_etag[SFI_ETAG_SIZE]; /* GET, HEAD, PUT; "" when the store has none */
+    void *pending;                   /* private to the store while the request is in progress */
 };
 
 /* A whole object in memory without copying it; from stores that can (directory, memory). */
@@ -96,10 +101,18 @@ struct sfi_store_list {
 };
 
 struct sfi_store_ops {
-    const char *scheme; /* "file", "memory": shown in messages */
+    const char *scheme; /* "file", "memory", "s3": shown in messages */
+    bool remote;        /* every request is a round trip: objects are not mapped */
     bool conditional;   /* PUT honours conditions atomically */
     /* May block; completes every request exactly once. */
     void (*submit)(struct sfi_store *store, struct sfi_store_request **requests, size_t count);
+    /* May be NULL. Complete a request soon, with CANCELLED (UNKNOWN for one that may have changed
+     * something) or with its answer; no effect on one that is done. Any thread. */
+    void (*cancel)(struct sfi_store *store, struct sfi_store_request *request);
+    /* May be NULL: one DELETE a key. Delete many objects; those that do not exist count as deleted.
+     * *deleted counts, on failure too. */
+    shardy_status (*delete_many)(struct sfi_store *store, const char *const *keys, size_t count,
+                                 size_t *deleted, shardy_error *err);
     /* Immediate children of prefix/ (objects and sub-prefixes); all objects below when `deep`. */
     shardy_status (*list)(struct sfi_store *store, const char *prefix, bool deep,
                           struct sfi_store_list *list, shardy_error *err);
@@ -117,11 +130,20 @@ struct sfi_store {
     atomic_uint refs;
 };
 
+/* How to open a store; all of it is copied. */
+struct sfi_store_options {
+    const shardy_store_option *options;
+    size_t count;
+    const struct sfi_observer *observer; /* "store.request" events; NULL = nobody */
+};
+
 /*
- * Open the store at a prefix URL (file:///absolute/path, memory://name/...). Nothing is created;
- * a missing folder reads as empty. UNSUPPORTED: scheme; CONFIG: malformed URL, with the remedy.
+ * Open the store at a prefix URL (file:///absolute/path, memory://name/..., s3://bucket/prefix).
+ * `options` may be NULL. Nothing is created or asked; a missing folder reads as empty.
+ * UNSUPPORTED: scheme; CONFIG: malformed URL or option, with the remedy.
  */
-shardy_status sfi_store_open(const char *url, struct sfi_store **store, shardy_error *err);
+shardy_status sfi_store_open(const char *url, const struct sfi_store_options *options,
+                             struct sfi_store **store, shardy_error *err);
 struct sfi_store *sfi_store_acquire(struct sfi_store *store);
 void sfi_store_release(struct sfi_store *store); /* NULL is accepted */
 
@@ -135,7 +157,17 @@ shardy_status sfi_store_head(struct sfi_store *store, const char *key, uint64_t 
 shardy_status sfi_store_put(struct sfi_store *store, const char *key, struct sfi_bytes body,
                             const char *content_type, enum sfi_store_condition condition,
                             const char *etag, char *new_etag, shardy_error *err);
+/* GET unless the object still has `etag`: then *unchanged, and nothing else is set. `etag` is
+ * replaced by the ETag of what was read. */
+shardy_status sfi_store_get_changed(struct sfi_store *store, const char *key, uint64_t max_bytes,
+                                    char *etag, bool *unchanged, struct sfi_buf *out,
+                                    shardy_error *err);
 shardy_status sfi_store_delete(struct sfi_store *store, const char *key, shardy_error *err);
+shardy_status sfi_store_delete_many(struct sfi_store *store, const char *const *keys, size_t count,
+                                    size_t *deleted, shardy_error *err);
+/* Start requests without waiting; keys are checked. See sfi_store_ops. */
+void sfi_store_submit(struct sfi_store *store, struct sfi_store_request **requests, size_t count);
+void sfi_store_cancel(struct sfi_store *store, struct sfi_store_request *request);
 shardy_status sfi_store_list(struct sfi_store *store, const char *prefix, bool deep,
                              struct sfi_store_list *list, shardy_error *err);
 void sfi_store_list_clear(struct sfi_store_list *list);

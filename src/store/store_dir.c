@@ -171,7 +171,9 @@ static shardy_status run_read(const struct sfi_dir_store *store, struct sfi_stor
         st = sfi_fail(&request->error, SHARDY_CONFLICT,
                       "%s/%s: somebody else changed the object first", store->root, request->key);
     }
-    if (st == SHARDY_OK && request->verb == SFI_STORE_GET) {
+    request->unchanged = st == SHARDY_OK && request->condition == SFI_STORE_IF_CHANGED &&
+                         strcmp(request->object_etag, request->etag) == 0;
+    if (st == SHARDY_OK && request->verb == SFI_STORE_GET && !request->unchanged) {
         st = read_answer(store, fd, request);
     }
     close(fd);
@@ -297,8 +299,10 @@ static const struct sfi_store_ops s_ops = {
     .close = dir_close,
 };
 
-shardy_status sfi_store_dir_open(const char *url, struct sfi_store **out, shardy_error *err)
+shardy_status sfi_store_dir_open(const char *url, const struct sfi_store_options *options,
+                                 struct sfi_store **out, shardy_error *err)
 {
+    (void)options;
     struct sfi_dir_store *store = sfi_calloc(1, sizeof *store);
     if (!store) {
         return sfi_fail_memory(err, sizeof *store);

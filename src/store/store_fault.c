@@ -58,6 +58,7 @@ static void copy_results(struct sfi_store_request *to, const struct sfi_store_re
     to->status = from->status;
     to->error = from->error;
     to->data = from->data;
+    to->unchanged = from->unchanged;
     to->object_size = from->object_size;
     memcpy(to->object_etag, from->object_etag, sizeof to->object_etag);
 }
@@ -229,6 +230,8 @@ shardy_status sfi_store_fault_open(struct sfi_store *inner, sfi_fault_fn decide,
     store->ops.list = fault_list;
     store->ops.upload = fault_upload;
     store->ops.map = inner->ops->map ? fault_map : NULL;
+    store->ops.cancel = NULL;
+    store->ops.delete_many = NULL;
     store->ops.close = fault_close;
     store->decide = decide;
     store->arg = arg;

@@ -11,8 +11,12 @@ shardy_status sfi_store_init(struct sfi_store *store, const struct sfi_store_ops
                              const char *url, shardy_error *err);
 
 /* Openers by scheme; `url` is normalised: scheme, path without trailing or double slashes. */
-shardy_status sfi_store_dir_open(const char *url, struct sfi_store **store, shardy_error *err);
-shardy_status sfi_store_memory_open(const char *url, struct sfi_store **store, shardy_error *err);
+shardy_status sfi_store_dir_open(const char *url, const struct sfi_store_options *options,
+                                 struct sfi_store **store, shardy_error *err);
+shardy_status sfi_store_memory_open(const char *url, const struct sfi_store_options *options,
+                                    struct sfi_store **store, shardy_error *err);
+shardy_status sfi_store_s3_open(const char *url, const struct sfi_store_options *options,
+                                struct sfi_store **store, shardy_error *err);
 
 /* Quoted XXH3-128 of the content: the ETag of small objects. */
 void sfi_store_content_etag(struct sfi_bytes content, char etag[SFI_ETAG_SIZE]);

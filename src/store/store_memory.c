@@ -239,6 +239,9 @@ static shardy_status run_read(struct memory_store *store, struct sfi_store_reque
     memcpy(request->object_etag, blob->etag, SFI_ETAG_SIZE);
     if (request->condition == SFI_STORE_IF_MATCH && strcmp(blob->etag, request->etag) != 0) {
         st = conflict(&store->base, request->key, request->condition, &request->error);
+    } else if (request->condition == SFI_STORE_IF_CHANGED &&
+               strcmp(blob->etag, request->etag) == 0) {
+        request->unchanged = true;
     } else if (request->verb == SFI_STORE_GET) {
         st = sfi_store_answer_get(request, whole);
     }
@@ -481,8 +484,10 @@ static struct root *root_acquire(const char *name, size_t size)
     return root;
 }
 
-shardy_status sfi_store_memory_open(const char *url, struct sfi_store **out, shardy_error *err)
+shardy_status sfi_store_memory_open(const char *url, const struct sfi_store_options *options,
+                                    struct sfi_store **out, shardy_error *err)
 {
+    (void)options;
     const char *name = url + strlen(SCHEME);
     size_t name_size = strcspn(name, "/");
     const char *prefix = name[name_size] ? name + name_size + 1 : "";

@@ -110,7 +110,12 @@ static shardy_status open_writer(shardy_writer *writer, const shardy_writer_opti
     writer->progress = options->progress;
     writer->progress_arg = options->progress_arg;
     writer->spill.dir = config->spill_dir;
-    SFI_RETURN_IF_ERR(sfi_store_open(config->url, &writer->store, err));
+    const struct sfi_store_options store = {
+        .options = options->store_options,
+        .count = options->store_option_count,
+        .observer = &writer->observer,
+    };
+    SFI_RETURN_IF_ERR(sfi_store_open(config->url, &store, &writer->store, err));
     SFI_RETURN_IF_ERR(check_run_unused(writer, err));
     SFI_RETURN_IF_ERR(sfi_arena_new(sfi_encoding_is_int(config->encoding), &writer->arena, err));
     if (config->num_dbs) {

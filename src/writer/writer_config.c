@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/memory.h"
+#include "base/options.h"
 #include "base/parallel.h"
 #include "shard/page_size.h"
 #include "shard/sidecar.h"
@@ -16,14 +17,8 @@
 static shardy_status known_options(const shardy_writer_options *from, shardy_writer_options *to,
                                    shardy_error *err)
 {
-    size_t size = from ? from->struct_size : 0;
-    if (size < offsetof(shardy_writer_options, run_id)) {
-        return sfi_fail(err, SHARDY_CONFIG,
-                        "options.struct_size is %zu; start from SHARDY_WRITER_OPTIONS_INIT", size);
-    }
-    memset(to, 0, sizeof *to);
-    memcpy(to, from, size < sizeof *to ? size : sizeof *to);
-    return SHARDY_OK;
+    return sfi_options_take(from, offsetof(shardy_writer_options, run_id), to, sizeof *to,
+                            "SHARDY_WRITER_OPTIONS_INIT", err);
 }
 
 static shardy_status check_numbers(const shardy_writer_options *o, shardy_error *err)

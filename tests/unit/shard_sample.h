@@ -114,7 +114,7 @@ static inline void sample_from_builder(struct sample *s)
 
     snprintf(url, sizeof url, "memory://sample-%u-%zu", s->page_size, s->rows);
     sfi_buf_init(&data, SIZE_MAX);
-    sample_require(sfi_store_open(url, &store, NULL) == SHARDY_OK, "store");
+    sample_require(sfi_store_open(url, NULL, &store, NULL) == SHARDY_OK, "store");
     sample_require(sfi_sqlite_builder_new(store, SFI_SHARD_DB_NAME, s->page_size, false, &builder,
                                           NULL) == SHARDY_OK,
                    "builder");

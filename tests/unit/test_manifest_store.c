@@ -119,7 +119,7 @@ static void object_manifests(void **state)
     struct sfi_manifest_store *manifests;
     (void)state;
     make_folder(path, url);
-    assert_int_equal(sfi_store_open(url, &store, NULL), SHARDY_OK);
+    assert_int_equal(sfi_store_open(url, NULL, &store, NULL), SHARDY_OK);
     assert_int_equal(sfi_manifest_store_object(store, "sub/pointer.json", false, &manifests, NULL),
                      SHARDY_OK);
     life(manifests);
@@ -147,7 +147,7 @@ static void only_proper_names_are_listed(void **state)
     struct sfi_ref *refs;
     size_t count;
     (void)state;
-    assert_int_equal(sfi_store_open("memory://listed/p", &store, NULL), SHARDY_OK);
+    assert_int_equal(sfi_store_open("memory://listed/p", NULL, &store, NULL), SHARDY_OK);
     assert_int_equal(sfi_manifest_store_object(store, NULL, false, &manifests, NULL), SHARDY_OK);
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         char key[128];
@@ -184,7 +184,7 @@ static void pointers_that_do_not_load(void **state)
     shardy_error err = SHARDY_ERROR_INIT;
     struct sfi_bytes body = {(const uint8_t *)large, sizeof large};
     (void)state;
-    assert_int_equal(sfi_store_open("memory://pointers", &store, NULL), SHARDY_OK);
+    assert_int_equal(sfi_store_open("memory://pointers", NULL, &store, NULL), SHARDY_OK);
     assert_int_equal(sfi_manifest_store_object(store, NULL, true, &manifests, NULL), SHARDY_OK);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(
@@ -225,7 +225,7 @@ static void fixtures_are_relocated(void **state)
     struct sfi_manifest *manifest;
     struct sfi_ref ref;
     bool found;
-    assert_int_equal(sfi_store_open(url, &store, NULL), SHARDY_OK);
+    assert_int_equal(sfi_store_open(url, NULL, &store, NULL), SHARDY_OK);
     assert_int_equal(sfi_manifest_store_object(store, NULL, true, &manifests, NULL), SHARDY_OK);
     assert_int_equal(manifests->ops->load_current(manifests, &ref, &found, NULL), SHARDY_OK);
     assert_string_equal(ref.ref, history.items[0].ref);
@@ -273,7 +273,7 @@ static void public_history(void **state)
     assert_int_equal(shardy_history_load(&options, &history, NULL), SHARDY_OK);
     assert_int_equal(history.count, 0);
     shardy_history_clear(&history);
-    assert_int_equal(sfi_store_open(url, &store, NULL), SHARDY_OK);
+    assert_int_equal(sfi_store_open(url, NULL, &store, NULL), SHARDY_OK);
     assert_int_equal(sfi_manifest_store_object(store, NULL, true, &manifests, NULL), SHARDY_OK);
     for (int i = 0; i < 13; i++) {
         struct sfi_publish_result result;

@@ -237,7 +237,7 @@ static void hostile_shard_urls(void **state)
 {
     struct sfi_store *store;
     (void)state;
-    assert_int_equal(sfi_store_open("memory://n/p", &store, NULL), SHARDY_OK);
+    assert_int_equal(sfi_store_open("memory://n/p", NULL, &store, NULL), SHARDY_OK);
     for (size_t i = 0; i < COUNT_OF(shard_urls); i++) {
         char *key;
         shardy_error err = SHARDY_ERROR_INIT;
@@ -281,7 +281,7 @@ static void hostile_refs(void **state)
 {
     struct sfi_store *store;
     (void)state;
-    assert_int_equal(sfi_store_open("memory://n/p", &store, NULL), SHARDY_OK);
+    assert_int_equal(sfi_store_open("memory://n/p", NULL, &store, NULL), SHARDY_OK);
     for (size_t i = 0; i < COUNT_OF(refs); i++) {
         char *key;
         shardy_status st = sfi_ref_key(store, refs[i].relocate, refs[i].ref, &key, NULL);

@@ -65,7 +65,7 @@ static void open_world(struct world *world, uint64_t seed, unsigned fault_percen
     snprintf(url, sizeof url, "memory://publish-%u/p", atomic_fetch_add(&names, 1));
     world->random = seed * UINT64_C(0x9E3779B97F4A7C15) + 1;
     world->fault_percent = fault_percent;
-    assert_int_equal(sfi_store_open(url, &world->inner, NULL), SHARDY_OK);
+    assert_int_equal(sfi_store_open(url, NULL, &world->inner, NULL), SHARDY_OK);
     assert_int_equal(sfi_store_fault_open(world->inner, decide, world, &world->faulty, NULL),
                      SHARDY_OK);
     assert_int_equal(sfi_manifest_store_object(world->faulty, NULL, false, &world->manifests, NULL),
@@ -516,7 +516,7 @@ static void race_on(const char *url)
     shardy_error err = SHARDY_ERROR_INIT;
     unsigned never = 0;
     memset(&racers, 0, sizeof racers);
-    assert_int_equal(sfi_store_open(url, &store, NULL), SHARDY_OK);
+    assert_int_equal(sfi_store_open(url, NULL, &store, NULL), SHARDY_OK);
     assert_int_equal(sfi_manifest_store_object(store, NULL, false, &racers.manifests, NULL),
                      SHARDY_OK);
     if (sfi_parallel(PUBLISHERS, PUBLISHERS, race, &racers, &err) != SHARDY_OK) {
@@ -540,7 +540,7 @@ static void publishers_at_once(void **state)
     struct sfi_store_list list;
     (void)state;
     race_on("memory://race/p");
-    assert_int_equal(sfi_store_open("memory://race/p", &store, NULL), SHARDY_OK);
+    assert_int_equal(sfi_store_open("memory://race/p", NULL, &store, NULL), SHARDY_OK);
     assert_int_equal(sfi_store_list(store, "", true, &list, NULL), SHARDY_OK);
     assert_int_equal(list.count, PUBLISHERS * EACH + 1);
     for (size_t i = 0; i < list.count; i++) {

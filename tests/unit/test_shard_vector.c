@@ -83,7 +83,7 @@ static void test_vector(void **state)
     memset(value, 'x', sizeof value);
     expected_image(want);
     sfi_buf_init(&image, SIZE_MAX);
-    assert_int_equal(sfi_store_open("memory://vector", &store, NULL), SHARDY_OK);
+    assert_int_equal(sfi_store_open("memory://vector", NULL, &store, NULL), SHARDY_OK);
     assert_int_equal(sfi_sqlite_builder_new(store, SFI_SHARD_DB_NAME, PAGE, false, &builder, NULL),
                      SHARDY_OK);
     assert_int_equal(builder->ops->add(builder, rows, 3, NULL), SHARDY_OK);
@@ -145,7 +145,7 @@ static void build(uint32_t page_size, struct sfi_buf *image, struct sfi_shard_bu
 
     snprintf(url, sizeof url, "memory://sidecar-%u", page_size);
     sfi_buf_init(image, SIZE_MAX);
-    assert_int_equal(sfi_store_open(url, &store, NULL), SHARDY_OK);
+    assert_int_equal(sfi_store_open(url, NULL, &store, NULL), SHARDY_OK);
     assert_int_equal(
         sfi_sqlite_builder_new(store, SFI_SHARD_DB_NAME, page_size, true, &builder, NULL),
         SHARDY_OK);

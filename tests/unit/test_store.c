@@ -40,7 +40,7 @@ static void open_kind(struct fixture *fixture, enum kind kind)
         snprintf(fixture->url, sizeof fixture->url, "memory://store-%u/some/prefix",
                  atomic_fetch_add(&names, 1));
     }
-    assert_int_equal(sfi_store_open(fixture->url, &fixture->store, NULL), SHARDY_OK);
+    assert_int_equal(sfi_store_open(fixture->url, NULL, &fixture->store, NULL), SHARDY_OK);
     if (kind == KIND_FAULT_DIR || kind == KIND_FAULT_MEMORY) {
         struct sfi_store *inner = fixture->store;
         assert_int_equal(sfi_store_fault_open(inner, no_fault, NULL, &fixture->store, NULL),
@@ -450,7 +450,7 @@ static void urls_that_open(void **state)
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         struct sfi_store *store;
         shardy_error err = SHARDY_ERROR_INIT;
-        assert_int_equal(sfi_store_open(rows[i].url, &store, &err), rows[i].status);
+        assert_int_equal(sfi_store_open(rows[i].url, NULL, &store, &err), rows[i].status);
         if (rows[i].normal) {
             assert_string_equal(store->url, rows[i].normal);
         } else {
@@ -467,13 +467,13 @@ static void memory_names_are_shared(void **state)
     struct sfi_store *whole;
     struct sfi_store *part;
     (void)state;
-    assert_int_equal(sfi_store_open("memory://shared", &whole, NULL), SHARDY_OK);
-    assert_int_equal(sfi_store_open("memory://shared/p", &part, NULL), SHARDY_OK);
+    assert_int_equal(sfi_store_open("memory://shared", NULL, &whole, NULL), SHARDY_OK);
+    assert_int_equal(sfi_store_open("memory://shared/p", NULL, &part, NULL), SHARDY_OK);
     assert_int_equal(put(part, "k", "v", SFI_STORE_ALWAYS, NULL, NULL), SHARDY_OK);
     check_content(whole, "p/k", "v");
     sfi_store_release(whole);
     sfi_store_release(part);
-    assert_int_equal(sfi_store_open("memory://shared", &whole, NULL), SHARDY_OK);
+    assert_int_equal(sfi_store_open("memory://shared", NULL, &whole, NULL), SHARDY_OK);
     check_content(whole, "p/k", "v");
     assert_int_equal(sfi_store_delete(whole, "p/k", NULL), SHARDY_OK);
     sfi_store_release(sfi_store_acquire(whole));
@@ -497,7 +497,7 @@ static void every_allocation_may_fail(void **state)
             struct sfi_store *other = NULL;
             sfi_buf_init(&data, 100);
             fail_allocation(n);
-            shardy_status st = sfi_store_open(fixture.url, &other, NULL);
+            shardy_status st = sfi_store_open(fixture.url, NULL, &other, NULL);
             st = st ? st : put(fixture.store, "x/y", "text", SFI_STORE_ALWAYS, NULL, NULL);
             st = st ? st : sfi_store_get(fixture.store, "x/y", 0, &data, NULL, NULL);
             st = st ? st : sfi_store_list(fixture.store, "x", true, &list, NULL);

@@ -26,7 +26,7 @@ struct folder {
 static void open_folder(struct folder *folder)
 {
     make_folder(folder->path, folder->url);
-    assert_int_equal(sfi_store_open(folder->url, &folder->store, NULL), SHARDY_OK);
+    assert_int_equal(sfi_store_open(folder->url, NULL, &folder->store, NULL), SHARDY_OK);
 }
 
 static void close_folder(struct folder *folder)

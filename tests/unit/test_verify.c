@@ -122,7 +122,7 @@ static void build(struct world *w, uint64_t strays)
 
     memset(w, 0, sizeof *w);
     snprintf(w->url, sizeof w->url, "memory://verify-%u", serial++);
-    ok(sfi_store_open(w->url, &w->store, &err), &err);
+    ok(sfi_store_open(w->url, NULL, &w->store, &err), &err);
     w->strays = strays;
     w->meta.run_id = "r";
     w->meta.s3_prefix = w->url;
