@@ -55,23 +55,23 @@ static void run_ours(void *arg, struct bench_sample *sample)
     struct tally tally = {0};
     shardy_error err = SHARDY_ERROR_INIT;
     shardy_scan *scan = NULL;
-    shardy_row row = {0};
-    bool found = true;
+    shardy_row rows[256];
+    size_t count = 1;
 
     bench_begin(sample);
     bench_ok(shardy_snapshot_scan(c->snapshot, NULL, &scan, &err), &err, "shardy_snapshot_scan");
-    for (;;) {
-        if (shardy_scan_next(scan, &row, &found, &err) != SHARDY_OK) {
-            bench_die("shardy_scan_next: %s", err.message);
+    while (count) {
+        if (shardy_scan_rows(scan, rows, 256, &count, &err) != SHARDY_OK) {
+            bench_die("shardy_scan_rows: %s", err.message);
         }
-        if (!found) {
-            break;
+        for (size_t i = 0; i < count; i++) {
+            const shardy_row *row = &rows[i];
+            see(c, &tally, row->key, row->key_size, row->value, row->value_size);
         }
-        see(c, &tally, row.key, row.key_size, row.value, row.value_size);
     }
     shardy_scan_free(scan);
     bench_end(sample);
-    finish(c, &tally, "shardy_scan_next");
+    finish(c, &tally, "shardy_scan_rows");
 }
 
 static void run_sqlite(void *arg, struct bench_sample *sample)

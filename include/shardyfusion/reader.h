@@ -310,6 +310,17 @@ SHARDY_API SHARDY_CHECKED shardy_status shardy_snapshot_scan(shardy_snapshot *sn
 SHARDY_API SHARDY_CHECKED shardy_status shardy_scan_next(shardy_scan *scan, shardy_row *row,
                                                          bool *found, shardy_error *err);
 
+/**
+ * Next rows: the same as shardy_scan_next for many at once, and faster.
+ *
+ * @param[out] rows  array of `max` rows, valid until the next call on the scan
+ * @param[out] count rows delivered, often fewer than `max`; 0 at the end
+ * @return SHARDY_OK; SHARDY_CORRUPT: the scan is over
+ */
+SHARDY_API SHARDY_CHECKED shardy_status shardy_scan_rows(shardy_scan *scan, shardy_row *rows,
+                                                         size_t max, size_t *count,
+                                                         shardy_error *err);
+
 /** Release a scan. NULL is accepted. */
 SHARDY_API void shardy_scan_free(shardy_scan *scan);
 

@@ -1,13 +1,14 @@
 /*
- * scan.c - rows in the order of their stored keys: of one shard, or of all shards merged. The merge
- * keeps the shards in a heap by their next key.
+ * scan.c - rows in the order of their stored keys: of one shard, or of all shards merged by a tree
+ * of losers.
  */
 #include "base/limits.h"
+#include "base/loser_tree.h"
 #include "base/memory.h"
 #include "reader/reader_internal.h"
 
 /* Rows fetched from a shard at a time. */
-#define BRANCH_ROWS 32u
+#define BRANCH_ROWS 64u
 
 struct branch {
     struct sfi_shard_reader *shard; /* kept alive by the snapshot */
@@ -19,19 +20,13 @@ struct branch {
     struct sfi_row rows[BRANCH_ROWS];
 };
 
-/* Heap entry: the key's prefix beside the branch, so that most comparisons stay in the heap. */
-struct entry {
-    uint64_t prefix;
-    struct branch *branch;
-};
-
 struct shardy_scan {
     shardy_snapshot *snapshot;
     struct branch *branches;
-    struct entry *heap;
     size_t branch_count;
-    size_t heap_size;
-    bool behind; /* the row on top was handed out; it moves on at the next call */
+    struct sfi_losers losers; /* sources are indexes of `branches` */
+    size_t live;              /* branches that have rows left */
+    bool behind;              /* the winner's row was handed out; it moves on at the next call */
     struct sfi_buf start;
     struct sfi_buf end; /* rows before this key */
     bool has_end;
@@ -43,32 +38,17 @@ static struct sfi_bytes key_of(const struct sfi_row *row)
     return key;
 }
 
-static bool less(const struct entry *a, const struct entry *b)
+/* Equal prefixes: by the whole key, then by shard; ended branches last. */
+static bool less(const void *arg, uint64_t a, uint64_t b)
 {
-    if (a->prefix != b->prefix) {
-        return a->prefix < b->prefix;
+    const struct shardy_scan *scan = arg;
+    const struct branch *x = &scan->branches[a];
+    const struct branch *y = &scan->branches[b];
+    if (x->at == x->count || y->at == y->count) {
+        return x->at < x->count;
     }
-    const struct branch *x = a->branch;
-    const struct branch *y = b->branch;
     int c = sfi_bytes_compare(key_of(&x->rows[x->at]), key_of(&y->rows[y->at]));
-    return c ? c < 0 : x->db_id < y->db_id;
-}
-
-static void sift_down(struct shardy_scan *scan, size_t at)
-{
-    struct entry *heap = scan->heap;
-    struct entry moving = heap[at];
-    for (size_t child = 2 * at + 1; child < scan->heap_size; child = 2 * at + 1) {
-        if (child + 1 < scan->heap_size && less(&heap[child + 1], &heap[child])) {
-            child++;
-        }
-        if (!less(&heap[child], &moving)) {
-            break;
-        }
-        heap[at] = heap[child];
-        at = child;
-    }
-    heap[at] = moving;
+    return c ? c < 0 : a < b;
 }
 
 /* Fetch the next rows of a branch, cut at the end of the range. */
@@ -90,12 +70,10 @@ static shardy_status fetch(const struct shardy_scan *scan, struct branch *branch
     return SHARDY_OK;
 }
 
-/* Put the branch's current row into a heap entry. */
-static void load_entry(struct entry *entry, struct branch *branch)
+static uint64_t prefix_of(const struct branch *branch)
 {
     const struct sfi_row *row = &branch->rows[branch->at];
-    entry->branch = branch;
-    entry->prefix = sfi_key_prefix(row->key, row->key_size);
+    return branch->at < branch->count ? sfi_key_prefix(row->key, row->key_size) : UINT64_MAX;
 }
 
 /* --- bounds ------------------------------------------------------------------------------------
@@ -179,9 +157,28 @@ static shardy_status open_branch(struct shardy_scan *scan, uint32_t db_id, shard
         branch->shard->ops->seek(branch->shard, sfi_buf_view(&scan->start), &branch->cursor, err));
     scan->branch_count++;
     SFI_RETURN_IF_ERR(fetch(scan, branch, err));
-    if (branch->count) {
-        load_entry(&scan->heap[scan->heap_size++], branch);
+    scan->live += branch->count > 0;
+    return SHARDY_OK;
+}
+
+static shardy_status build_losers(struct shardy_scan *scan, shardy_error *err)
+{
+    size_t n = scan->branch_count;
+    struct sfi_loser *first = sfi_array_alloc(3 * n, sizeof *first);
+    scan->losers.nodes = sfi_array_alloc(n, sizeof *scan->losers.nodes);
+    if (!first || !scan->losers.nodes) {
+        sfi_free(first);
+        return sfi_fail_memory(err, 3 * n * sizeof *first);
     }
+    for (size_t i = 0; i < n; i++) {
+        first[i].prefix = prefix_of(&scan->branches[i]);
+        first[i].source = i;
+    }
+    scan->losers.count = n;
+    scan->losers.less = less;
+    scan->losers.arg = scan;
+    sfi_losers_build(&scan->losers, first, first + n);
+    sfi_free(first);
     return SHARDY_OK;
 }
 
@@ -195,17 +192,13 @@ static shardy_status open_scan(struct shardy_scan *scan, const shardy_scan_optio
     }
     SFI_RETURN_IF_ERR(set_bounds(scan, o, err));
     scan->branches = sfi_calloc(count, sizeof *scan->branches);
-    scan->heap = sfi_calloc(count, sizeof *scan->heap);
-    if (!scan->branches || !scan->heap) {
+    if (!scan->branches) {
         return sfi_fail_memory(err, count * sizeof *scan->branches);
     }
     for (uint32_t i = 0; i < count; i++) {
         SFI_RETURN_IF_ERR(open_branch(scan, o->one_shard ? o->db_id : i, err));
     }
-    for (size_t i = scan->heap_size / 2; i-- > 0;) {
-        sift_down(scan, i);
-    }
-    return SHARDY_OK;
+    return scan->branch_count ? build_losers(scan, err) : SHARDY_OK;
 }
 
 shardy_status shardy_snapshot_scan(shardy_snapshot *snapshot, const shardy_scan_options *options,
@@ -234,39 +227,34 @@ shardy_status shardy_snapshot_scan(shardy_snapshot *snapshot, const shardy_scan_
     return SHARDY_OK;
 }
 
-/* Move the branch whose row was handed out on, and restore the heap. */
-static shardy_status step(struct shardy_scan *scan, shardy_error *err)
+/* The branch whose row was handed out has used up its rows: fetch more. */
+static shardy_status refill(struct shardy_scan *scan, struct branch *branch, shardy_error *err)
 {
-    struct branch *branch = scan->heap[0].branch;
-    if (++branch->at == branch->count) {
-        SFI_RETURN_IF_ERR(fetch(scan, branch, err));
+    shardy_status st = fetch(scan, branch, err);
+    scan->live -= branch->count == 0;
+    if (st != SHARDY_OK) {
+        scan->live = 0;
     }
-    if (branch->at < branch->count) {
-        load_entry(&scan->heap[0], branch);
-    } else {
-        scan->heap[0] = scan->heap[--scan->heap_size];
+    return st;
+}
+
+/* Move the branch whose row was handed out on, and find the new winner. */
+static inline shardy_status step(struct shardy_scan *scan, shardy_error *err)
+{
+    uint64_t winner = scan->losers.nodes[0].source;
+    struct branch *branch = &scan->branches[winner];
+    scan->behind = false;
+    if (__builtin_expect(++branch->at == branch->count, 0)) {
+        SFI_RETURN_IF_ERR(refill(scan, branch, err));
     }
-    if (scan->heap_size > 1) {
-        sift_down(scan, 0);
-    }
+    sfi_losers_replay(&scan->losers, winner, prefix_of(branch));
     return SHARDY_OK;
 }
 
-shardy_status shardy_scan_next(shardy_scan *scan, shardy_row *row, bool *found, shardy_error *err)
+/* Hand the winner's row out. */
+static inline void take(struct shardy_scan *scan, shardy_row *row)
 {
-    *found = false;
-    if (scan->behind) {
-        scan->behind = false;
-        shardy_status st = step(scan, err);
-        if (st != SHARDY_OK) {
-            scan->heap_size = 0;
-            return st;
-        }
-    }
-    if (!scan->heap_size) {
-        return SHARDY_OK;
-    }
-    const struct branch *branch = scan->heap[0].branch;
+    const struct branch *branch = &scan->branches[scan->losers.nodes[0].source];
     const struct sfi_row *at = &branch->rows[branch->at];
     row->key = at->key;
     row->key_size = at->key_size;
@@ -274,7 +262,36 @@ shardy_status shardy_scan_next(shardy_scan *scan, shardy_row *row, bool *found, 
     row->value_size = at->value_size;
     row->db_id = branch->db_id;
     scan->behind = true;
-    *found = true;
+}
+
+shardy_status shardy_scan_next(shardy_scan *scan, shardy_row *row, bool *found, shardy_error *err)
+{
+    *found = false;
+    if (scan->behind) {
+        SFI_RETURN_IF_ERR(step(scan, err));
+    }
+    if (scan->live) {
+        take(scan, row);
+        *found = true;
+    }
+    return SHARDY_OK;
+}
+
+shardy_status shardy_scan_rows(shardy_scan *scan, shardy_row *rows, size_t max, size_t *count,
+                               shardy_error *err)
+{
+    *count = 0;
+    if (scan->behind) {
+        SFI_RETURN_IF_ERR(step(scan, err));
+    }
+    while (scan->live && *count < max) {
+        const struct branch *branch = &scan->branches[scan->losers.nodes[0].source];
+        take(scan, &rows[*count]);
+        if (++*count == max || branch->at + 1 == branch->count) {
+            break; /* fetching more would overwrite rows that are handed out now */
+        }
+        SFI_RETURN_IF_ERR(step(scan, err));
+    }
     return SHARDY_OK;
 }
 
@@ -287,7 +304,7 @@ void shardy_scan_free(shardy_scan *scan)
         scan->branches[i].shard->ops->cursor_free(scan->branches[i].cursor);
     }
     sfi_free(scan->branches);
-    sfi_free(scan->heap);
+    sfi_free(scan->losers.nodes);
     sfi_buf_clear(&scan->start);
     sfi_buf_clear(&scan->end);
     sfi_snapshot_unref(scan->snapshot, 0);

@@ -1,16 +1,28 @@
 /*
  * sqlite_scan.c - rows of a shard in key order, along the leaf directory: a leaf's cells, the
- * separator behind it, the next leaf.
+ * separator behind it, the next leaf. Most tables hold rows of few sizes: a cell that begins like
+ * the one before it is not taken apart again.
  */
 #include "base/limits.h"
 #include "base/memory.h"
 #include "shard/sqlite_btree.h"
 
+/* How a cell of a row that lies whole in its page begins: payload size and record header. */
+struct shape {
+    uint64_t bits;   /* those bytes, as loaded */
+    uint64_t mask;   /* 0: no shape known */
+    uint32_t prefix; /* how many they are */
+    uint32_t size;   /* of the whole cell */
+    uint32_t key_size;
+    uint32_t value_size;
+};
+
 struct sfi_shard_cursor {
     const struct sfi_btree *tree;
-    uint32_t leaf;     /* index in the directory; leaf_count = end */
-    uint32_t cell;     /* next cell of that leaf; `cells` = the separator behind it */
-    uint32_t cells;    /* of that leaf */
+    uint32_t leaf;  /* index in the directory; leaf_count = end */
+    uint32_t cell;  /* next cell of that leaf; `cells` = the separator behind it */
+    uint32_t cells; /* of that leaf */
+    struct shape shape;
     uint8_t *key_copy; /* of the row delivered last */
     uint8_t *value_copy;
     shardy_status failed; /* damage met behind rows that were delivered */
@@ -122,30 +134,104 @@ static shardy_status deliver(struct sfi_shard_cursor *cursor, const struct sfi_c
     return SHARDY_OK;
 }
 
-/* Parse the row the cursor stands on and step over it. */
-static shardy_status take_row(struct sfi_shard_cursor *cursor, struct sfi_row *row, bool *found,
-                              shardy_error *err)
+static inline uint64_t load64(const uint8_t *p)
+{
+    uint64_t bits;
+    memcpy(&bits, p, sizeof bits);
+    return bits;
+}
+
+/* Remember how this cell, at p, begins. */
+static void learn(struct shape *shape, const uint8_t *p, const uint8_t *end,
+                  const struct sfi_cell *cell)
+{
+    size_t prefix = (size_t)(cell->payload - p) + cell->header;
+    shape->mask = 0;
+    if (cell->local == cell->size && prefix <= 8 && end - p >= 8) {
+        uint8_t ones[8] = {0};
+        memset(ones, 0xFF, prefix);
+        shape->mask = load64(ones);
+        shape->bits = load64(p) & shape->mask;
+        shape->prefix = (uint32_t)prefix;
+        shape->size = (uint32_t)(cell->payload - p) + cell->local;
+        shape->key_size = (uint32_t)cell->key_size;
+        shape->value_size = (uint32_t)cell->value_size;
+    }
+}
+
+static shardy_status take_cell(struct sfi_shard_cursor *cursor, uint32_t page, struct sfi_row *row,
+                               shardy_error *err)
 {
     const struct sfi_btree *tree = cursor->tree;
+    const uint8_t *image = sfi_btree_page(tree, page);
+    uint32_t at = sfi_get_u16be(image + SFI_LEAF_HEADER + 2 * cursor->cell);
     struct sfi_cell cell;
-    uint32_t page;
-    *found = true;
-    if (cursor->cell < cursor->cells) {
-        page = tree->leaves[cursor->leaf];
-        prefetch_next_leaf(cursor);
-        SFI_RETURN_IF_ERR(sfi_btree_cell(tree, page, SFI_LEAF_HEADER, cursor->cell, &cell, err));
-        cursor->cell++;
-    } else if (cursor->leaf + 1 < tree->leaf_count) {
-        uint32_t separator = cursor->leaf;
-        page = (uint32_t)(tree->cells[separator] / tree->page_size) + 1;
-        SFI_RETURN_IF_ERR(sfi_btree_separator(tree, separator, &cell, err));
-        cursor->leaf++;
-        SFI_RETURN_IF_ERR(load_leaf(cursor, err));
-    } else {
-        *found = false;
-        return SHARDY_OK;
-    }
+    SFI_RETURN_IF_ERR(sfi_btree_cell(tree, page, SFI_LEAF_HEADER, cursor->cell, &cell, err));
+    learn(&cursor->shape, image + at, image + tree->usable, &cell);
+    cursor->cell++;
     return deliver(cursor, &cell, page, row, err);
+}
+
+/* Cells of the current leaf, until one had to be copied. */
+static inline shardy_status take_cells(struct sfi_shard_cursor *cursor, struct sfi_row *rows,
+                                       size_t max, size_t *count, shardy_error *err)
+{
+    const struct sfi_btree *tree = cursor->tree;
+    uint32_t page = tree->leaves[cursor->leaf];
+    const uint8_t *image = sfi_btree_page(tree, page);
+    while (*count < max && cursor->cell < cursor->cells) {
+        const struct shape *shape = &cursor->shape;
+        uint32_t at = sfi_get_u16be(image + SFI_LEAF_HEADER + 2 * cursor->cell);
+        struct sfi_row *row = &rows[*count];
+        prefetch_next_leaf(cursor);
+        if (shape->mask && at >= SFI_LEAF_HEADER && at + 8 <= tree->usable &&
+            at + shape->size <= tree->usable && (load64(image + at) & shape->mask) == shape->bits) {
+            row->key = image + at + shape->prefix;
+            row->key_size = shape->key_size;
+            row->value = row->key + shape->key_size;
+            row->value_size = shape->value_size;
+            cursor->cell++;
+        } else {
+            SFI_RETURN_IF_ERR(take_cell(cursor, page, row, err));
+        }
+        ++*count;
+        if (cursor->key_copy || cursor->value_copy) {
+            break;
+        }
+    }
+    return SHARDY_OK;
+}
+
+/* The separator behind the leaf that was read to its end; then the next leaf. */
+static shardy_status take_separator(struct sfi_shard_cursor *cursor, struct sfi_row *row,
+                                    size_t *count, shardy_error *err)
+{
+    const struct sfi_btree *tree = cursor->tree;
+    uint32_t separator = cursor->leaf;
+    uint32_t page = (uint32_t)(tree->cells[separator] / tree->page_size) + 1;
+    struct sfi_cell cell;
+    SFI_RETURN_IF_ERR(sfi_btree_separator(tree, separator, &cell, err));
+    cursor->leaf++;
+    SFI_RETURN_IF_ERR(load_leaf(cursor, err));
+    SFI_RETURN_IF_ERR(deliver(cursor, &cell, page, row, err));
+    ++*count;
+    return SHARDY_OK;
+}
+
+/* Rows until `max`, the end, or one that had to be copied: there is room for one copy at a time. */
+static shardy_status take_rows(struct sfi_shard_cursor *cursor, struct sfi_row *rows, size_t max,
+                               size_t *count, shardy_error *err)
+{
+    while (*count < max && !cursor->key_copy && !cursor->value_copy) {
+        if (cursor->cell < cursor->cells) {
+            SFI_RETURN_IF_ERR(take_cells(cursor, rows, max, count, err));
+        } else if (cursor->leaf + 1 < cursor->tree->leaf_count) {
+            SFI_RETURN_IF_ERR(take_separator(cursor, &rows[*count], count, err));
+        } else {
+            break;
+        }
+    }
+    return SHARDY_OK;
 }
 
 shardy_status sfi_btree_next(struct sfi_shard_cursor *cursor, struct sfi_row *rows, size_t max,
@@ -155,29 +241,14 @@ shardy_status sfi_btree_next(struct sfi_shard_cursor *cursor, struct sfi_row *ro
     if (cursor->key_copy || cursor->value_copy) {
         free_copies(cursor);
     }
-    if (cursor->failed != SHARDY_OK) {
+    if (cursor->failed == SHARDY_OK) {
+        cursor->failed = take_rows(cursor, rows, max, count, &cursor->failure);
+    }
+    if (cursor->failed != SHARDY_OK && *count == 0) {
         if (err) {
             *err = cursor->failure;
         }
         return cursor->failed;
-    }
-    while (*count < max) {
-        bool found;
-        shardy_status st = take_row(cursor, &rows[*count], &found, &cursor->failure);
-        if (st != SHARDY_OK) {
-            cursor->failed = st;
-            if (*count == 0 && err) {
-                *err = cursor->failure;
-            }
-            return *count ? SHARDY_OK : st;
-        }
-        if (!found) {
-            break;
-        }
-        (*count)++;
-        if (cursor->key_copy || cursor->value_copy) {
-            break; /* one copied row at a time */
-        }
     }
     return SHARDY_OK;
 }

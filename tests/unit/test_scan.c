@@ -76,7 +76,35 @@ static bool wanted(const struct snap_row *row, const shardy_scan_options *option
             memcmp(row->stored, options->prefix, options->prefix_size) == 0);
 }
 
-static void check_scan(struct place *place, const shardy_scan_options *options)
+/* Rows of a scan, one by one: asked for singly (batch 0) or `batch` at a time. */
+struct feed {
+    shardy_scan *scan;
+    size_t batch;
+    size_t at;
+    size_t count;
+    shardy_row rows[64];
+};
+
+static bool next_row(struct feed *feed, shardy_row *row)
+{
+    bool found = false;
+    if (!feed->batch) {
+        snap_ok(shardy_scan_next(feed->scan, row, &found, err));
+        return found;
+    }
+    if (feed->at == feed->count) {
+        feed->at = 0;
+        snap_ok(shardy_scan_rows(feed->scan, feed->rows, feed->batch, &feed->count, err));
+        assert_true(feed->count <= feed->batch);
+    }
+    if (feed->at < feed->count) {
+        *row = feed->rows[feed->at++];
+        found = true;
+    }
+    return found;
+}
+
+static void check_scan_by(struct place *place, const shardy_scan_options *options, size_t batch)
 {
     static const shardy_scan_options all = SHARDY_SCAN_OPTIONS_INIT;
     const shardy_scan_options *o = options ? options : &all;
@@ -84,18 +112,16 @@ static void check_scan(struct place *place, const shardy_scan_options *options)
     uint8_t end_buffer[8];
     struct sfi_bytes start = bound(place, o->start, start_buffer);
     struct sfi_bytes end = bound(place, o->end, end_buffer);
-    shardy_scan *scan = NULL;
+    struct feed feed = {.batch = batch};
     shardy_row row;
-    bool found = false;
 
-    snap_ok(shardy_snapshot_scan(place->snapshot, options, &scan, err));
+    snap_ok(shardy_snapshot_scan(place->snapshot, options, &feed.scan, err));
     for (size_t i = 0; i < place->count; i++) {
         const struct snap_row *want = place->rows[i];
         if (!wanted(want, o, start, end)) {
             continue;
         }
-        snap_ok(shardy_scan_next(scan, &row, &found, err));
-        if (!found) {
+        if (!next_row(&feed, &row)) {
             fail_msg("scan ends before row %zu of %zu", i, place->count);
         }
         assert_int_equal(row.db_id, want->db_id);
@@ -106,10 +132,17 @@ static void check_scan(struct place *place, const shardy_scan_options *options)
         assert_memory_equal(row.value, want->value, want->value_size);
     }
     for (unsigned again = 0; again < 3; again++) { /* and it stays at the end */
-        snap_ok(shardy_scan_next(scan, &row, &found, err));
-        assert_false(found);
+        assert_false(next_row(&feed, &row));
     }
-    shardy_scan_free(scan);
+    shardy_scan_free(feed.scan);
+}
+
+static void check_scan(struct place *place, const shardy_scan_options *options)
+{
+    check_scan_by(place, options, 0);
+    check_scan_by(place, options, 1);
+    check_scan_by(place, options, 7);
+    check_scan_by(place, options, 64);
 }
 
 static void check_all_scans(struct place *place)
