@@ -30,8 +30,9 @@ struct cli {
     size_t arg_count;
     enum output_format format;
     bool format_given;
-    struct out out; /* standard output */
-    struct out err; /* standard error */
+    struct remote *remote; /* object stores; set before a command runs */
+    struct out out;        /* standard output */
+    struct out err;        /* standard error */
 };
 
 /* Global options, in the order of cli_global_options. */
@@ -40,6 +41,11 @@ enum global_option {
     GLOBAL_OUTPUT_FORMAT,
     GLOBAL_REF,
     GLOBAL_OFFSET,
+    GLOBAL_S3_OPTION,
+    GLOBAL_SQLITE_MODE,
+    GLOBAL_SQLITE_AUTO_SHARD,
+    GLOBAL_SQLITE_AUTO_TOTAL,
+    GLOBAL_TRACE,
     GLOBAL_VERSION,
     GLOBAL_HELP,
     GLOBAL_COUNT
@@ -62,6 +68,7 @@ extern const struct command cli_cmd_build;
 extern const struct command cli_cmd_get;
 extern const struct command cli_cmd_health;
 extern const struct command cli_cmd_history;
+extern const struct command cli_cmd_iam_policy;
 extern const struct command cli_cmd_info;
 extern const struct command cli_cmd_multiget;
 extern const struct command cli_cmd_route;

@@ -15,6 +15,7 @@
 #include "location.h"
 #include "memory.h"
 #include "progress.h"
+#include "remote.h"
 
 enum {
     OPT_TO,
@@ -251,6 +252,9 @@ static shardy_status open_writer(struct build *build, shardy_error *err)
     request.threads = build->threads;
     request.key_col = values[OPT_KEY].given ? build->rules.key_name : NULL;
     request.value_col = row_value_column(&build->rules);
+    request.store_options = build->cli->remote->options;
+    request.store_option_count = build->cli->remote->option_count;
+    request.events = remote_events(build->cli->remote);
     request.progress = progress_update;
     request.progress_arg = &build->progress;
     return shardy_writer_open(&request, &build->writer, err);

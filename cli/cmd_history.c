@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "session.h"
+#include "remote.h"
 
 enum { OPT_LIMIT, OPT_HELP };
 
@@ -83,6 +84,9 @@ static int load(struct cli *cli, const struct session *session, shardy_history *
 
     request.url = session->location.url;
     request.current_name = session->location.current_name;
+    request.store_options = cli->remote->options;
+    request.store_option_count = cli->remote->option_count;
+    request.events = remote_events(cli->remote);
     request.limit = limit->given ? (size_t)limit->number : 10;
     if (request.limit == 0) {
         return 0;

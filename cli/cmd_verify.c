@@ -9,6 +9,7 @@
 #include <shardyfusion/verify.h>
 
 #include "session.h"
+#include "remote.h"
 
 enum { OPT_DEEP, OPT_THREADS, OPT_HELP };
 
@@ -104,6 +105,9 @@ static int verify(struct cli *cli, const struct session *session)
     request.url = session->location.url;
     request.current_name = session->location.current_name;
     request.pin_ref = session->pin_ref;
+    request.store_options = cli->remote->options;
+    request.store_option_count = cli->remote->option_count;
+    request.events = remote_events(cli->remote);
     request.deep = cli->options[OPT_DEEP].given;
     request.threads = (uint32_t)cli->options[OPT_THREADS].number;
     if (shardy_verify(&request, &report, &err) != SHARDY_OK) {

@@ -68,8 +68,8 @@ static void print_group_help(struct cli *cli)
     print_options(&cli->out, cli_global_options, GLOBAL_COUNT);
     out_text(&cli->out, "\nCommands:\n");
     for (size_t i = 0; i < count; i++) {
-        out_format(&cli->out, "  %-10s", commands[i]->name);
-        print_wrapped(&cli->out, commands[i]->summary, 12, 12);
+        out_format(&cli->out, "  %-12s", commands[i]->name);
+        print_wrapped(&cli->out, commands[i]->summary, 14, 14);
     }
 }
 

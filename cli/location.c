@@ -1,10 +1,12 @@
 /*
  * location.c - where a snapshot is.
  *
- * `DIR`, `DIR/_CURRENT`, `file:///dir`, `file:///dir/_CURRENT` and `memory://name` all work. A last
- * segment that is a folder belongs to the prefix; `_CURRENT` and any other existing plain file is
- * the pointer. Plain paths become absolute file URLs; nothing is percent-coded, because file URLs
- * of the library are `file://` followed by the path as it is.
+ * `DIR`, `DIR/_CURRENT`, `file:///dir`, `file:///dir/_CURRENT`, `s3://bucket/prefix` and
+ * `s3://bucket/prefix/_CURRENT` all work. A last segment that is a folder belongs to the prefix;
+ * `_CURRENT` and any other existing plain file is the pointer; on a remote store, where looking
+ * would cost a request, every name that begins with an underscore is. Plain paths become absolute
+ * file URLs; nothing is percent-coded, because file URLs of the library are `file://` followed by
+ * the path as it is.
  */
 #include "location.h"
 
@@ -115,7 +117,7 @@ bool location_resolve(const char *text, struct location *location, const char **
             size--;
         }
         location->url = cli_copy_text(text, size);
-        if (last_segment_is(location->url, default_pointer) &&
+        if (strrchr(location->url, '/')[1] == '_' &&
             location->url + (scheme_end + 3 - text) != strrchr(location->url, '/') + 1) {
             split_pointer(location);
         }

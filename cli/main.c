@@ -15,24 +15,40 @@
 
 #include "interrupt.h"
 #include "memory.h"
+#include "remote.h"
 
 const struct option_spec cli_global_options[GLOBAL_COUNT] = {
     [GLOBAL_CURRENT_URL] = {"--current-url", OPTION_TEXT, "URL", NULL,
                             "Snapshot to read: a folder, its _CURRENT pointer, or a URL of either "
-                            "(file:///..., memory://...). Default: $SHARDY_CURRENT."},
+                            "(s3://bucket/prefix, file:///...). Default: $SHARDY_CURRENT."},
     [GLOBAL_OUTPUT_FORMAT] = {"--output-format", OPTION_CHOICE, NULL, OUTPUT_FORMAT_CHOICES,
                               "How results are printed. Default: jsonl (build: text)."},
     [GLOBAL_REF] = {"--ref", OPTION_TEXT, "REF", NULL,
                     "Read this manifest instead of the current one."},
     [GLOBAL_OFFSET] = {"--offset", OPTION_INT, "N", NULL,
                        "Read the N-th newest manifest, 0 = newest."},
+    [GLOBAL_S3_OPTION] = {"--s3-option", OPTION_LIST, "KEY=VALUE", NULL,
+                          "Option of s3:// stores, such as endpoint_url or region_name; may be "
+                          "given many times."},
+    [GLOBAL_SQLITE_MODE] = {"--sqlite-mode", OPTION_CHOICE, NULL, "download range auto",
+                            "How shards on S3 are read: whole, page by page, or by their size. "
+                            "Default: auto."},
+    [GLOBAL_SQLITE_AUTO_SHARD] = {"--sqlite-auto-per-shard-bytes", OPTION_INT, "BYTES", NULL,
+                                  "auto: do not download shards of this size or larger. Default: "
+                                  "16777216."},
+    [GLOBAL_SQLITE_AUTO_TOTAL] = {"--sqlite-auto-total-bytes", OPTION_INT, "BYTES", NULL,
+                                  "auto: download no more than this of one snapshot. Default: "
+                                  "2147483648."},
+    [GLOBAL_TRACE] = {"--trace", OPTION_FLAG, NULL, NULL,
+                      "Print requests, bytes, round trips and time on standard error."},
     [GLOBAL_VERSION] = {"--version", OPTION_FLAG, NULL, NULL, "Print the version and exit."},
     [GLOBAL_HELP] = {"--help", OPTION_HELP, NULL, NULL, "Print this text and exit."},
 };
 
 static const struct command *const command_table[] = {
-    &cli_cmd_build,    &cli_cmd_get,   &cli_cmd_health, &cli_cmd_history, &cli_cmd_info,
-    &cli_cmd_multiget, &cli_cmd_route, &cli_cmd_scan,   &cli_cmd_shards,  &cli_cmd_verify,
+    &cli_cmd_build,      &cli_cmd_get,    &cli_cmd_health,   &cli_cmd_history,
+    &cli_cmd_iam_policy, &cli_cmd_info,   &cli_cmd_multiget, &cli_cmd_route,
+    &cli_cmd_scan,       &cli_cmd_shards, &cli_cmd_verify,
 };
 
 const struct command *const *cli_commands(size_t *count)
@@ -109,9 +125,18 @@ static int run_command(struct cli *cli, const struct command *command, char **ar
         cli_print_help(cli, command);
         code = cli_finish_output(cli, CLI_OK);
     } else if (code == 0) {
+        struct remote remote;
+
         code = check_arg_count(cli, command);
         if (code == 0) {
-            code = cli_finish_output(cli, command->run(cli));
+            code = remote_init(cli, &remote);
+            cli->remote = &remote;
+            if (code == 0) {
+                code = cli_finish_output(cli, command->run(cli));
+                remote_report(cli, &remote);
+            }
+            remote_clear(&remote);
+            cli->remote = NULL;
         }
     }
     cli_options_clear(&parsed);

@@ -77,6 +77,20 @@ char *cli_copy_text(const char *text, size_t size)
     return copy;
 }
 
+char *cli_copy_trimmed(const char *text, size_t size)
+{
+    static const char space[] = " \t\r\n\v\f";
+
+    while (size > 0 && strchr(space, text[size - 1]) != NULL && text[size - 1] != '\0') {
+        size--;
+    }
+    while (size > 0 && strchr(space, text[0]) != NULL && text[0] != '\0') {
+        text++;
+        size--;
+    }
+    return cli_copy_text(text, size);
+}
+
 char *cli_format(const char *format, ...)
 {
     va_list args;

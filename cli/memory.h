@@ -16,6 +16,7 @@ void *cli_resize(void *block, size_t size);
 void *cli_resize_array(void *block, size_t count, size_t size);
 void cli_free(void *block);
 char *cli_copy_text(const char *text, size_t size);
+char *cli_copy_trimmed(const char *text, size_t size); /* without white space around it */
 
 /* printf into fresh memory. */
 char *cli_format(const char *format, ...) __attribute__((format(printf, 1, 2)));

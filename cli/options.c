@@ -185,6 +185,10 @@ static int parse_value(struct cli *cli, const struct option_spec *spec, const ch
     case OPTION_CHOICE:
         code = parse_choice(cli, spec, text, value);
         break;
+    case OPTION_LIST:
+        value->texts = cli_resize_array(value->texts, value->text_count + 1, sizeof *value->texts);
+        value->texts[value->text_count++] = text;
+        break;
     case OPTION_TEXT:
     case OPTION_FLAG:
     case OPTION_HELP:
@@ -236,6 +240,7 @@ int cli_options_parse(struct cli *cli, const struct option_spec *specs, size_t s
 
     *result = (struct option_result){0};
     result->values = cli_zeroed(spec_count, sizeof *result->values);
+    result->value_count = spec_count;
     result->args = cli_zeroed(argc + 1, sizeof *result->args);
     for (size_t at = 0; at < argc; at++) {
         int code;
@@ -262,6 +267,9 @@ int cli_options_parse(struct cli *cli, const struct option_spec *specs, size_t s
 
 void cli_options_clear(struct option_result *result)
 {
+    for (size_t i = 0; i < result->value_count; i++) {
+        cli_free((void *)result->values[i].texts);
+    }
     cli_free(result->values);
     cli_free(result->args);
     *result = (struct option_result){0};

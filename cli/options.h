@@ -13,6 +13,7 @@ struct cli;
 enum option_kind {
     OPTION_FLAG,
     OPTION_TEXT,
+    OPTION_LIST,   /* may be given many times: `texts` */
     OPTION_INT,    /* decimal integer into `number` */
     OPTION_REAL,   /* floating point into `real` */
     OPTION_SIZE,   /* bytes with an optional suffix K, M, G, T (powers of 1024) into `number` */
@@ -33,6 +34,8 @@ struct option_spec {
 struct option_value {
     bool given;
     const char *text;
+    const char **texts; /* OPTION_LIST: all of them, in order; own array, borrowed strings */
+    size_t text_count;
     int64_t number;
     double real;
 };
@@ -40,6 +43,7 @@ struct option_value {
 /* Parsed arguments. `values` is parallel to the option table. */
 struct option_result {
     struct option_value *values;
+    size_t value_count;
     char **args; /* positional arguments, in order; own array, borrowed strings */
     size_t arg_count;
     bool help; /* -h or --help was met: nothing else matters */

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "memory.h"
+#include "remote.h"
 
 int session_locate(struct cli *cli, struct session *session)
 {
@@ -41,6 +42,9 @@ static int pin_offset(struct cli *cli, struct session *session, uint64_t offset)
 
     options.url = session->location.url;
     options.current_name = session->location.current_name;
+    options.store_options = cli->remote->options;
+    options.store_option_count = cli->remote->option_count;
+    options.events = remote_events(cli->remote);
     options.limit = offset < SIZE_MAX ? (size_t)offset + 1 : SIZE_MAX;
     if (shardy_history_load(&options, &history, &err) != SHARDY_OK) {
         return cli_command_error(cli, "Failed to list manifests: %s", err.message);
@@ -108,6 +112,10 @@ int session_open(struct cli *cli, struct session *session)
     options.current_name = session->location.current_name;
     options.pin_ref = session->pin_ref;
     options.logs = &session->logs;
+    options.events = remote_events(cli->remote);
+    options.store_options = cli->remote->options;
+    options.store_option_count = cli->remote->option_count;
+    remote_access(cli, &options);
     if (shardy_reader_open(&options, &session->reader, &err) != SHARDY_OK ||
         shardy_reader_snapshot(session->reader, &session->snapshot, &err) != SHARDY_OK ||
         shardy_snapshot_describe(session->snapshot, &info, &err) != SHARDY_OK) {

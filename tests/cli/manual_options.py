@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 OPTION = re.compile(r"^  (?:-h, )?(--[a-z0-9-]+)", re.M)
-COMMAND = re.compile(r"^  ([a-z]+) {2,}\S", re.M)
+COMMAND = re.compile(r"^  ([a-z][a-z-]*) {2,}\S", re.M)
 
 
 def help_text(*args):

@@ -1,4 +1,4 @@
 . "$TESTS/lib.sh"
-for o in --config --credentials --s3-option --sqlite-mode --sqlite-auto-per-shard-bytes; do
+for o in --config --credentials; do
     status shardy $o x info 2>&1 | tail -2
 done
