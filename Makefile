@@ -2,6 +2,7 @@
 #
 #   make demo      build the tool, make a snapshot of this machine's packages, read it back
 #   make test      all suites with gcc, ASan+UBSan and TSan; last line: N passed, N failed, N skipped
+#   make soak      long random runs on new seeds: SECONDS=600
 #   make bench     all benchmarks (QUICK=1: smaller data, two minutes); writes build/bench.jsonl
 #   make build     build/cli/shardy and the library
 #   make check     format, tidy, layers, banned calls, headers, symbols, sizes, words, man pages
@@ -11,8 +12,9 @@
 BUILD ?= build
 PREFIX ?= /usr/local
 MESON_FLAGS ?=
+SECONDS ?= 600
 
-.PHONY: help build demo test bench check install clean
+.PHONY: help build demo test soak bench check install clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -27,6 +29,10 @@ demo: build
 test:
 	@scripts/bootstrap test
 	@scripts/test
+
+soak:
+	@scripts/bootstrap test
+	@scripts/soak $(SECONDS)
 
 bench:
 	@scripts/bootstrap bench

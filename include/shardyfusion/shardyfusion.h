@@ -22,6 +22,7 @@
 #include <shardyfusion/store.h>
 #include <shardyfusion/writer.h>
 #include <shardyfusion/reader.h>
+#include <shardyfusion/async.h>
 #include <shardyfusion/verify.h>
 
 #endif

@@ -96,7 +96,8 @@ typedef struct shardy_build_result {
     const char *replaced_run_id; /**< run that was current before; NULL = none or not published */
     const char *replaced_ref;    /**< its manifest */
     bool published;              /**< the pointer names this run */
-    bool guarded;                /**< the store compared before it swapped the pointer */
+    bool guarded;                /**< published, and the store is known to have compared the pointer
+                                      before it swapped it */
     uint32_t num_dbs;
     uint32_t num_shards;    /**< shards that have a database */
     uint64_t rows_read;     /**< rows added */
@@ -160,12 +161,13 @@ SHARDY_API void shardy_writer_cancel(shardy_writer *writer);
 /**
  * Build the shards, write the manifest and publish it. May be called once.
  *
- * @param[out] result may be NULL; empty on failure, except for SHARDY_PUBLISH, SHARDY_CONFLICT and
- *             SHARDY_UNKNOWN: then run_id and manifest_ref name what was written but not made
- *             current. Always release it with shardy_build_result_clear().
+ * @param[out] result may be NULL; empty on failure, except for SHARDY_PUBLISH, SHARDY_CONFLICT,
+ *             SHARDY_UNKNOWN and a late SHARDY_CANCELLED: then run_id and manifest_ref name what
+ *             was written but not made current. Always release it with shardy_build_result_clear().
  * @return SHARDY_OK; SHARDY_IO (disk), SHARDY_STORE, SHARDY_CANCELLED: nothing published and the
- *         objects written so far removed; SHARDY_PUBLISH; SHARDY_CONFLICT (policy EXPECT);
- *         SHARDY_UNKNOWN: the answer to the pointer write was lost and could not be read back
+ *         objects written so far removed, unless the result names a manifest; SHARDY_PUBLISH;
+ *         SHARDY_CONFLICT (policy EXPECT); SHARDY_UNKNOWN: an answer was lost, or memory ran out
+ *         after the pointer was written
  */
 SHARDY_API SHARDY_CHECKED shardy_status shardy_writer_finish(shardy_writer *writer,
                                                              shardy_build_result *result,

@@ -17,11 +17,12 @@
 struct sfi_credentials {
     const char *access_key_id;
     const char *secret_access_key;
-    const char *session_token; /* NULL = none */
-    const char *source;        /* for people: "environment", "profile \"dev\": role ..." */
-    int64_t expires_at;        /* Unix seconds; 0 = never */
-    uint64_t generation;       /* grows with every renewal, from 1 */
-    bool anonymous;            /* requests are not signed */
+    const char *session_token;        /* NULL = none */
+    const char *source;               /* for people: "environment", "profile \"dev\": role ..." */
+    int64_t expires_at;               /* Unix seconds; 0 = never */
+    uint64_t generation;              /* grows with every renewal, from 1 */
+    bool anonymous;                   /* requests are not signed */
+    struct sfi_signing_keys *signing; /* private to sigv4: keys derived already; NULL = none kept */
 };
 
 /* Zero or NULL means: look for it. Strings are copied. */

@@ -31,6 +31,13 @@ struct sfi_sigv4_input {
     bool encode_path_twice; /* every service but s3 */
 };
 
+/*
+ * Derived signing keys of one secret, the last few days, regions and services. Any thread; NULL is
+ * accepted everywhere and means that every signature derives its key.
+ */
+struct sfi_signing_keys *sfi_signing_keys_new(void);
+void sfi_signing_keys_free(struct sfi_signing_keys *keys);
+
 /* Append the value of the Authorization header. NO_MEMORY. */
 shardy_status sfi_sigv4_authorization(const struct sfi_sigv4_input *input,
                                       const struct sfi_credentials *credentials,

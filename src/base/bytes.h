@@ -134,6 +134,12 @@ static inline void sfi_put_u32le(uint8_t *p, uint32_t v)
     memcpy(p, &v, sizeof v);
 }
 
+static inline void sfi_put_u64le(uint8_t *p, uint64_t v)
+{
+    sfi_put_u32le(p, (uint32_t)v);
+    sfi_put_u32le(p + 4, (uint32_t)(v >> 32));
+}
+
 static inline bool sfi_get_u32le_cursor(struct sfi_cursor *cursor, uint32_t *out)
 {
     const uint8_t *p;

@@ -19,8 +19,8 @@ struct sfi_http_options {
     uint64_t stall_timeout_ms;   /* no answer byte, or no request byte taken, for so long */
     const char *ca_file;         /* PEM bundle instead of the system's; NULL = system */
     bool insecure_tls;           /* accept any certificate */
-    bool no_proxy;               /* ignore the proxy environment (metadata services) */
-    bool http2;                  /* multiplex over TLS where the server offers it */
+    bool no_proxy; /* ignore the proxy environment, as it is now (metadata services) */
+    bool http2;    /* multiplex over TLS where the server offers it */
 };
 
 /* How an exchange ended. Everything but ANSWERED has a message in `error`. */
@@ -47,7 +47,7 @@ struct sfi_http_request {
     const struct sfi_http_header *headers; /* Host, Content-Length are ours, unless given */
     size_t header_count;
     struct sfi_bytes body;
-    uint64_t max_body;   /* of the answer; 0 = no limit */
+    uint64_t max_body;   /* of the answer; 0 = no limit; answers but 2xx may have 64 KiB anyway */
     uint64_t timeout_ms; /* of the whole exchange; 0 = none */
     size_t expect_body;  /* bytes to reserve for the answer; 0 = unknown */
     /* Exactly once, on the client's thread; must not block. May submit, cancel and schedule. */
@@ -57,14 +57,23 @@ struct sfi_http_request {
     /* Results, valid in `done`. */
     enum sfi_http_outcome outcome;
     int http_status;
-    struct sfi_buf data;        /* body of the answer; what came before a loss; caller clears it */
+    /* Body of the answer; what came before a loss. The caller clears it, or leaves its memory to
+     * the next submission; empty (all zero) at first, as is answer_head. */
+    struct sfi_buf data;
     struct sfi_buf answer_head; /* private to sfi_http_answer_header; the caller clears it */
-    uint64_t content_length;    /* as the answer says; UINT64_MAX = it does not */
-    uint64_t started_us;        /* monotonic: handed to a connection, answer complete */
+    /* As the answer says; UINT64_MAX = it does not. A body without length or chunks ends with the
+     * connection: nobody can tell whether it is whole. */
+    uint64_t content_length;
+    uint64_t started_us; /* monotonic: handed to a connection, answer complete */
     uint64_t ended_us;
     uint64_t connect_us; /* of DNS, TCP, TLS in this exchange; 0 on a kept connection */
     shardy_error error;
-    struct sfi_http_exchange *exchange; /* private */
+    struct sfi_http_exchange *exchange; /* private, as is what follows */
+    struct sfi_http_request *next;
+    struct sfi_http_request *prev;
+    struct sfi_http_request *next_cancel;
+    bool pending;
+    bool cancel;
 };
 
 /* CONFIG: unreadable CA file. Nothing is started yet. */

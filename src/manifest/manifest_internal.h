@@ -60,17 +60,35 @@ struct sfi_pointer_slot {
     struct sfi_store *store;
     const char *key;
     bool relocate;
+    bool fresh; /* the new reference was never current before */
 };
 /*
  * Make `ref` current by the rules of `options`; fills the result's replaced run, published,
- * guarded. CONFLICT, UNKNOWN, PUBLISH, NO_MEMORY.
+ * guarded. CONFLICT, UNKNOWN, PUBLISH, CANCELLED, NO_MEMORY.
  */
 shardy_status sfi_pointer_swap(const struct sfi_pointer_slot *slot, const char *ref,
                                const char *run_id, const struct sfi_publish_options *options,
                                struct sfi_publish_result *result, shardy_error *err);
 /* Store a manifest image under a key, create only; an unknown outcome is read back. */
 shardy_status sfi_manifest_put(struct sfi_store *store, const char *key, struct sfi_bytes image,
-                               shardy_error *err);
+                               const struct sfi_publish_options *options, shardy_error *err);
+bool sfi_publish_cancelled(const struct sfi_publish_options *options);
+
+/* Whether a store compares before it writes (guard.c). All zero = not asked yet. */
+enum sfi_guard_answer { SFI_GUARD_UNASKED, SFI_GUARD_HOLDS, SFI_GUARD_OPEN };
+struct sfi_guard {
+    enum sfi_guard_answer if_match;
+    enum sfi_guard_answer if_absent;
+};
+/*
+ * Ask a remote store once whether it honours `condition`, on an object of our own. true: asked just
+ * now, and it does not, or could not be asked. Observer may be NULL.
+ */
+bool sfi_guard_probe(struct sfi_guard *guard, struct sfi_store *store,
+                     enum sfi_store_condition condition, const struct sfi_observer *observer);
+/* Whether a PUT under `condition` was guarded: a local store's word, a remote one's deeds. */
+bool sfi_guard_holds(const struct sfi_guard *guard, const struct sfi_store *store,
+                     enum sfi_store_condition condition);
 /* A mapping of a block of our allocator, which it takes over. */
 void sfi_mapping_of_block(struct sfi_mapping *mapping, uint8_t *data, size_t size);
 /* Key of a manifest reference below `store`; relocated by its "manifests/..." tail when asked. */

@@ -24,6 +24,8 @@ struct sfi_publish_options {
     bool expect;     /* policy EXPECT: `expected_ref` must be current (NULL: no pointer) */
     const char *expected_ref;
     const struct sfi_observer *observer; /* may be NULL */
+    /* May be NULL. Once true, nothing more is written; a write that was sent is waited for. */
+    const atomic_bool *cancelled;
 };
 
 /* What happened. Strings are owned; release with sfi_publish_result_clear(). */
@@ -32,7 +34,7 @@ struct sfi_publish_result {
     char *replaced_ref; /* pointer before; NULL = none */
     char *replaced_run_id;
     bool published;
-    bool guarded;
+    bool guarded; /* published, and the store is known to have compared */
 };
 
 void sfi_publish_result_clear(struct sfi_publish_result *result);
@@ -44,7 +46,8 @@ struct sfi_manifest_store_ops {
     /*
      * Store the manifest (create only), then swap the pointer. Status: OK; CONFLICT (EXPECT:
      * another run is current, named); UNKNOWN (answer lost and not readable); PUBLISH (manifest
-     * stored, pointer not); what storing the manifest returned.
+     * stored, pointer not); CANCELLED (pointer not written; the manifest is stored when the result
+     * has its ref); what storing the manifest returned.
      */
     shardy_status (*publish)(struct sfi_manifest_store *store, const struct sfi_build_meta *meta,
                              const shardy_shard_info *shards, size_t count,
@@ -53,6 +56,12 @@ struct sfi_manifest_store_ops {
     /* *found = false when there is no pointer. MANIFEST when it is malformed. */
     shardy_status (*load_current)(struct sfi_manifest_store *store, struct sfi_ref *ref,
                                   bool *found, shardy_error *err);
+    /*
+     * May be NULL. load_current unless the pointer still has `etag` (SFI_ETAG_SIZE bytes, "" = not
+     * known): then *unchanged, and nothing else is set. `etag` becomes that of what was read.
+     */
+    shardy_status (*load_changed)(struct sfi_manifest_store *store, char *etag, bool *unchanged,
+                                  struct sfi_ref *ref, bool *found, shardy_error *err);
     shardy_status (*load_manifest)(struct sfi_manifest_store *store, const char *ref,
                                    struct sfi_manifest **manifest, shardy_error *err);
     /* Newest first, at most `limit` (SIZE_MAX: all). */

@@ -19,7 +19,7 @@ struct object_store {
 
 static struct sfi_pointer_slot slot_of(const struct object_store *self)
 {
-    struct sfi_pointer_slot slot = {self->store, self->current_key, self->relocate};
+    struct sfi_pointer_slot slot = {self->store, self->current_key, self->relocate, false};
     return slot;
 }
 
@@ -44,6 +44,7 @@ static void log_outcome(const struct sfi_publish_options *options, const char *r
 /* Encode and store the manifest; result->manifest_ref is set once it is there. */
 static shardy_status store_manifest(struct object_store *self, const struct sfi_build_meta *meta,
                                     const shardy_shard_info *shards, size_t count,
+                                    const struct sfi_publish_options *options,
                                     struct sfi_publish_result *result, shardy_error *err)
 {
     struct sfi_buf image;
@@ -58,7 +59,7 @@ static shardy_status store_manifest(struct object_store *self, const struct sfi_
         st = sfi_fail_memory(err, strlen(key));
         goto out;
     }
-    SFI_TRY(sfi_manifest_put(self->store, key, sfi_buf_view(&image), err));
+    SFI_TRY(sfi_manifest_put(self->store, key, sfi_buf_view(&image), options, err));
     result->manifest_ref = ref;
     ref = NULL;
 out:
@@ -78,8 +79,8 @@ static shardy_status object_publish(struct sfi_manifest_store *base,
     struct sfi_pointer_slot slot = slot_of(self);
     shardy_error why = SHARDY_ERROR_INIT;
     memset(result, 0, sizeof *result);
-    result->guarded = self->store->ops->conditional;
-    shardy_status st = store_manifest(self, meta, shards, count, result, &why);
+    slot.fresh = true;
+    shardy_status st = store_manifest(self, meta, shards, count, options, result, &why);
     if (st == SHARDY_OK && !options->no_pointer) {
         st = sfi_pointer_swap(&slot, result->manifest_ref, meta->run_id, options, result, &why);
     }
@@ -90,8 +91,9 @@ static shardy_status object_publish(struct sfi_manifest_store *base,
     return st;
 }
 
-static shardy_status object_load_current(struct sfi_manifest_store *base, struct sfi_ref *ref,
-                                         bool *found, shardy_error *err)
+static shardy_status object_load_changed(struct sfi_manifest_store *base, char *etag,
+                                         bool *unchanged, struct sfi_ref *ref, bool *found,
+                                         shardy_error *err)
 {
     struct object_store *self = (struct object_store *)base;
     struct sfi_pointer pointer = {NULL, NULL, 0};
@@ -99,14 +101,14 @@ static shardy_status object_load_current(struct sfi_manifest_store *base, struct
     memset(ref, 0, sizeof *ref);
     *found = false;
     sfi_buf_init(&text, SFI_POINTER_MAX_BYTES);
-    shardy_status st =
-        sfi_store_get(self->store, self->current_key, SFI_POINTER_MAX_BYTES, &text, NULL, err);
+    shardy_status st = sfi_store_get_changed(self->store, self->current_key, SFI_POINTER_MAX_BYTES,
+                                             etag, unchanged, &text, err);
     if (st == SHARDY_LIMIT) {
         st = sfi_fail(err, SHARDY_MANIFEST,
                       "CURRENT pointer validation failed: %s/%s is larger than %u bytes",
                       self->store->url, self->current_key, SFI_POINTER_MAX_BYTES);
     }
-    if (st != SHARDY_OK) {
+    if (st != SHARDY_OK || *unchanged) {
         return st == SHARDY_NOT_FOUND ? SHARDY_OK : st;
     }
     SFI_TRY(sfi_pointer_parse(sfi_buf_view(&text), &pointer, err));
@@ -123,6 +125,14 @@ out:
     sfi_pointer_clear(&pointer);
     sfi_buf_clear(&text);
     return st;
+}
+
+static shardy_status object_load_current(struct sfi_manifest_store *base, struct sfi_ref *ref,
+                                         bool *found, shardy_error *err)
+{
+    char etag[SFI_ETAG_SIZE] = "";
+    bool unchanged;
+    return object_load_changed(base, etag, &unchanged, ref, found, err);
 }
 
 static shardy_status fetch_image(struct sfi_store *store, const char *key,
@@ -269,6 +279,7 @@ static const struct sfi_manifest_store_ops s_ops = {
     .name = "object",
     .publish = object_publish,
     .load_current = object_load_current,
+    .load_changed = object_load_changed,
     .load_manifest = object_load_manifest,
     .list = object_list,
     .set_current = object_set_current,

@@ -1,12 +1,13 @@
 /*
  * publish.c - the two writes that make a snapshot visible: the manifest (create only), then the
- * pointer (compare and swap).
+ * pointer (compare and swap). docs/format/pointer.md tells the rules, tests/model checks them.
  *
  * An answer that did not arrive is unknown, not failed: the object is read back and its content
- * decides. Nothing is ever deleted here. The pointer's content is fixed before the first attempt,
- * so finding it in place later proves that one of our attempts took effect. After a lost answer the
- * swap is only repeated while the pointer is what it was before; once it has moved on, ours may
- * have been there and been replaced, and repeating would undo a newer run.
+ * decides. Nothing is ever deleted here. The pointer's content is fixed for one state of the old
+ * one, and later than it, so a pointer never holds the same bytes twice: finding ours in place
+ * proves that an attempt took effect, finding the old one that none did yet. Once the pointer has
+ * moved on after a lost answer, ours may have been there and been replaced, and repeating would
+ * undo a newer run.
  */
 #include "manifest/manifest_internal.h"
 
@@ -28,9 +29,12 @@ struct swap {
     const struct sfi_pointer_slot *slot;
     const struct sfi_publish_options *options;
     const char *run_id;
-    struct sfi_buf wanted; /* the new pointer's bytes */
+    struct sfi_pointer pointer;
+    struct sfi_buf wanted; /* the new pointer's bytes; empty before the first attempt */
     struct seen base;      /* what the last attempt was to replace */
-    bool unknown;          /* an answer was lost since then or before */
+    bool unknown;          /* the answer to an attempt was lost */
+    bool conditional;      /* conditions are sent */
+    struct sfi_guard guard;
     unsigned failures;
     unsigned conflicts;
     shardy_error cause; /* of the last failure */
@@ -86,9 +90,14 @@ static bool same_seen(const struct seen *a, const struct seen *b)
     return sfi_bytes_compare(sfi_buf_view(&a->bytes), sfi_buf_view(&b->bytes)) == 0;
 }
 
+/*
+ * Whether the pointer holds what an attempt of ours wrote. Nobody else names a fresh manifest; the
+ * same rollback may be written by somebody else in the same microsecond, so without a lost answer
+ * it is theirs.
+ */
 static bool is_ours(const struct swap *swap, const struct seen *now)
 {
-    return now->found &&
+    return now->found && swap->wanted.size && (swap->unknown || swap->slot->fresh) &&
            sfi_bytes_compare(sfi_buf_view(&now->bytes), sfi_buf_view(&swap->wanted)) == 0;
 }
 
@@ -143,30 +152,63 @@ static shardy_status give_up(const struct swap *swap, shardy_error *err)
                         "before publishing again",
                         slot->store->url, slot->key, swap->run_id, swap->cause.message);
     }
-    if (swap->cause.status == SHARDY_NO_MEMORY) {
-        return sfi_fail(err, SHARDY_NO_MEMORY, "%s", swap->cause.message);
+    if (swap->cause.status == SHARDY_NO_MEMORY || swap->cause.status == SHARDY_CANCELLED) {
+        return sfi_fail(err, swap->cause.status, "%s", swap->cause.message);
     }
     return sfi_fail(err, SHARDY_PUBLISH, "Failed to set CURRENT pointer after retries: %.600s",
                     swap->cause.message);
 }
 
-static shardy_status put_pointer(struct swap *swap, const struct seen *now)
+/* What the next attempt is to replace: takes `now` over, and fixes the bytes. */
+static shardy_status set_base(struct swap *swap, struct seen *now, shardy_error *err)
 {
-    struct sfi_store *store = swap->slot->store;
-    enum sfi_store_condition condition = now->found ? SFI_STORE_IF_MATCH : SFI_STORE_IF_ABSENT;
-    if (!store->ops->conditional) {
-        condition = SFI_STORE_ALWAYS;
+    seen_clear(&swap->base);
+    swap->base = *now;
+    seen_init(now);
+    if (swap->base.parsed && swap->base.pointer.updated_at_us >= swap->pointer.updated_at_us &&
+        swap->base.pointer.updated_at_us < SFI_TIMESTAMP_MAX) {
+        swap->pointer.updated_at_us = swap->base.pointer.updated_at_us + 1;
     }
+    swap->wanted.size = 0;
+    return sfi_pointer_encode(&swap->pointer, &swap->wanted, err);
+}
+
+static enum sfi_store_condition condition_of(const struct swap *swap)
+{
+    return !swap->conditional ? SFI_STORE_ALWAYS
+           : swap->base.found ? SFI_STORE_IF_MATCH
+                              : SFI_STORE_IF_ABSENT;
+}
+
+static shardy_status put_pointer(struct swap *swap)
+{
+    enum sfi_store_condition condition = condition_of(swap);
     shardy_status st =
-        sfi_store_put(store, swap->slot->key, sfi_buf_view(&swap->wanted), SFI_POINTER_CONTENT_TYPE,
-                      condition, now->etag, NULL, &swap->cause);
+        sfi_store_put(swap->slot->store, swap->slot->key, sfi_buf_view(&swap->wanted),
+                      SFI_POINTER_CONTENT_TYPE, condition, swap->base.etag, NULL, &swap->cause);
     swap->unknown = swap->unknown || st == SHARDY_UNKNOWN;
-    if (st == SHARDY_CONFLICT) {
+    if (st == SHARDY_CONFLICT || (st == SHARDY_NOT_FOUND && condition == SFI_STORE_IF_MATCH)) {
         swap->conflicts++;
+    } else if (st == SHARDY_UNSUPPORTED && swap->conditional) {
+        swap->conditional = false; /* an old server that refuses such requests */
     } else if (st != SHARDY_OK) {
         swap->failures++;
     }
     return st;
+}
+
+/* Whether to go on: the budget, and nobody has cancelled. Fills the cause when not. */
+static bool may_try(struct swap *swap)
+{
+    if (swap->failures > SFI_PUBLISH_RETRIES || swap->conflicts >= SFI_PUBLISH_ATTEMPTS) {
+        return false;
+    }
+    if (sfi_publish_cancelled(swap->options)) {
+        sfi_fail(&swap->cause, SHARDY_CANCELLED, "cancelled before run %.200s became current",
+                 swap->run_id);
+        return false;
+    }
+    return true;
 }
 
 /* One look and one attempt. *again: neither done nor given up. */
@@ -179,7 +221,7 @@ static shardy_status attempt(struct swap *swap, bool *again, shardy_error *err)
     st = look(swap->slot, &now, &swap->cause);
     if (st != SHARDY_OK) {
         swap->failures++;
-        *again = swap->failures <= SFI_PUBLISH_RETRIES;
+        *again = may_try(swap);
         st = *again ? SHARDY_OK : give_up(swap, err);
         goto out;
     }
@@ -192,22 +234,27 @@ static shardy_status attempt(struct swap *swap, bool *again, shardy_error *err)
         st = give_up(swap, err);
         goto out;
     }
-    if (swap->options->expect) {
-        SFI_TRY(check_expected(swap, &now, err));
+    if (!swap->unknown) {
+        if (swap->options->expect) {
+            SFI_TRY(check_expected(swap, &now, err));
+        }
+        SFI_TRY(set_base(swap, &now, err));
     }
-    seen_clear(&swap->base);
-    swap->base = now;
-    seen_init(&now);
-    if (swap->failures > SFI_PUBLISH_RETRIES || swap->conflicts >= SFI_PUBLISH_ATTEMPTS) {
+    if (!may_try(swap)) {
         st = give_up(swap, err);
         goto out;
     }
-    *again = put_pointer(swap, &swap->base) != SHARDY_OK;
-out:
-    seen_clear(&now);
+    if (sfi_guard_probe(&swap->guard, swap->slot->store, condition_of(swap),
+                        swap->options->observer)) {
+        *again = true; /* the store does not compare: look once more, as late as possible */
+        goto out;
+    }
+    *again = put_pointer(swap) != SHARDY_OK;
     if (*again) {
         log_retry(swap);
     }
+out:
+    seen_clear(&now);
     return st;
 }
 
@@ -226,14 +273,17 @@ shardy_status sfi_pointer_swap(const struct sfi_pointer_slot *slot, const char *
                                const char *run_id, const struct sfi_publish_options *options,
                                struct sfi_publish_result *result, shardy_error *err)
 {
-    struct swap swap = {.slot = slot, .options = options, .run_id = run_id};
+    struct swap swap = {
+        .slot = slot,
+        .options = options,
+        .run_id = run_id,
+        .conditional = slot->store->ops->conditional,
+        .pointer = {(char *)(uintptr_t)ref, (char *)(uintptr_t)run_id, sfi_now_us()},
+    };
     bool again = true;
+    shardy_status st = SHARDY_OK;
     seen_init(&swap.base);
     sfi_buf_init(&swap.wanted, SFI_POINTER_MAX_BYTES);
-    const struct sfi_pointer pointer = {(char *)(uintptr_t)ref, (char *)(uintptr_t)run_id,
-                                        sfi_now_us()};
-    shardy_status st = sfi_pointer_encode(&pointer, &swap.wanted, err);
-    result->guarded = slot->store->ops->conditional;
     while (st == SHARDY_OK && again) {
         st = attempt(&swap, &again, err);
     }
@@ -241,6 +291,8 @@ shardy_status sfi_pointer_swap(const struct sfi_pointer_slot *slot, const char *
         result->published = true;
         take_replaced(&swap, result);
     }
+    result->guarded =
+        st == SHARDY_OK && sfi_guard_holds(&swap.guard, slot->store, condition_of(&swap));
     seen_clear(&swap.base);
     sfi_buf_clear(&swap.wanted);
     return st;
@@ -262,32 +314,74 @@ static shardy_status read_back(struct sfi_store *store, const char *key, struct 
     return st;
 }
 
+bool sfi_publish_cancelled(const struct sfi_publish_options *options)
+{
+    return options->cancelled && atomic_load_explicit(options->cancelled, memory_order_relaxed);
+}
+
+/*
+ * One PUT, and a look when its outcome is not plain. OK: stored. NOT_FOUND: surely not stored, and
+ * worth another try. *lost: ours may be stored, or may be stored later.
+ */
+static shardy_status try_manifest(struct sfi_store *store, const char *key, struct sfi_bytes image,
+                                  enum sfi_store_condition condition, bool *lost,
+                                  shardy_error *cause)
+{
+    shardy_error why = SHARDY_ERROR_INIT;
+    shardy_status st =
+        sfi_store_put(store, key, image, SFI_MANIFEST_CONTENT_TYPE, condition, NULL, NULL, cause);
+    *lost = *lost || st == SHARDY_UNKNOWN;
+    if (st == SHARDY_OK || (st != SHARDY_CONFLICT && !*lost)) {
+        return st;
+    }
+    shardy_status found = read_back(store, key, image, &why);
+    if (found == SHARDY_CONFLICT) {
+        *cause = why;
+        *lost = *lost && condition == SFI_STORE_ALWAYS; /* else theirs will stay */
+    } else if (found != SHARDY_OK && found != SHARDY_NOT_FOUND) {
+        *lost = true; /* something may be there, perhaps ours */
+        found = SHARDY_NOT_FOUND;
+    }
+    return found;
+}
+
+/* Without conditions, at least look before writing. */
+static shardy_status check_free(struct sfi_store *store, const char *key, struct sfi_bytes image,
+                                shardy_error *err)
+{
+    shardy_status st = read_back(store, key, image, err);
+    return st == SHARDY_NOT_FOUND ? SHARDY_OK : st;
+}
+
 shardy_status sfi_manifest_put(struct sfi_store *store, const char *key, struct sfi_bytes image,
-                               shardy_error *err)
+                               const struct sfi_publish_options *options, shardy_error *err)
 {
     enum sfi_store_condition condition =
         store->ops->conditional ? SFI_STORE_IF_ABSENT : SFI_STORE_ALWAYS;
     shardy_error cause = SHARDY_ERROR_INIT;
+    shardy_status st = SHARDY_NOT_FOUND;
     bool lost = false;
-    for (unsigned i = 0; i <= SFI_PUBLISH_RETRIES; i++) {
-        shardy_status st = sfi_store_put(store, key, image, SFI_MANIFEST_CONTENT_TYPE, condition,
-                                         NULL, NULL, &cause);
-        lost = lost || st == SHARDY_UNKNOWN;
-        if (st == SHARDY_OK) {
-            return SHARDY_OK;
-        }
-        if (st != SHARDY_UNKNOWN && st != SHARDY_CONFLICT) {
+    if (condition == SFI_STORE_ALWAYS) {
+        SFI_RETURN_IF_ERR(check_free(store, key, image, err));
+    }
+    for (unsigned i = 0; i <= SFI_PUBLISH_RETRIES && st == SHARDY_NOT_FOUND; i++) {
+        if (sfi_publish_cancelled(options)) {
+            st = sfi_fail(&cause, SHARDY_CANCELLED, "cancelled before the manifest was stored");
             break;
         }
-        st = read_back(store, key, image, &cause);
-        if (st == SHARDY_OK) {
-            return SHARDY_OK;
-        }
-        if (st != SHARDY_NOT_FOUND) {
-            lost = lost && st != SHARDY_CONFLICT;
-            break;
+        st = try_manifest(store, key, image, condition, &lost, &cause);
+        if (st == SHARDY_UNSUPPORTED && condition != SFI_STORE_ALWAYS) {
+            SFI_RETURN_IF_ERR(check_free(store, key, image, err));
+            condition = SFI_STORE_ALWAYS;
+            st = SHARDY_NOT_FOUND;
         }
     }
-    return sfi_fail(err, lost ? SHARDY_UNKNOWN : cause.status, "%s%.900s",
-                    lost ? "the manifest may or may not be stored: " : "", cause.message);
+    if (st == SHARDY_OK) {
+        return SHARDY_OK;
+    }
+    if (lost) {
+        return sfi_fail(err, SHARDY_UNKNOWN, "the manifest may or may not be stored: %.900s",
+                        cause.message);
+    }
+    return sfi_fail(err, st == SHARDY_NOT_FOUND ? SHARDY_STORE : st, "%.900s", cause.message);
 }

@@ -5,25 +5,16 @@
 #include "base/memory.h"
 #include "base/timestamp.h"
 #include "reader/reader_internal.h"
+#include "reader/wave.h"
 
 /* Keys prepared at a time: their lookups stay on the stack and in the cache. */
 #define CHUNK 128u
 
-/* What shardy_items.owner points to. */
-struct items_owner {
-    shardy_snapshot *snapshot;
-    unsigned stripe;
-    void **copies; /* values that lie on overflow pages */
-    size_t copy_count;
-    size_t copy_capacity;
-    shardy_item items[];
-};
-
-/* Stored bytes, prefix and shard of a key. `buffer` holds integer keys. */
-static shardy_status prepare(shardy_snapshot *snapshot, const shardy_key *key, uint8_t buffer[8],
-                             struct sfi_lookup *lookup, shardy_error *err)
+/* See sfi_lookup_prepare; inlined into the loop over a batch. */
+static inline shardy_status encode(shardy_snapshot *snapshot, const shardy_key *key,
+                                   uint8_t buffer[8], struct sfi_lookup *lookup, uint32_t *db_id,
+                                   shardy_error *err)
 {
-    uint32_t db_id;
     const void *data;
     size_t size;
     if (snapshot->route.sharding != SHARDY_SHARDING_HASH) {
@@ -32,18 +23,33 @@ static shardy_status prepare(shardy_snapshot *snapshot, const shardy_key *key, u
     }
     if (snapshot->encoding == SHARDY_KEY_U64BE && key->kind <= SHARDY_KIND_UINT &&
         key->number <= INT64_MAX) {
-        db_id = sfi_modulo(&snapshot->route.modulus, sfi_digest_u64(key->number));
+        *db_id = sfi_modulo(&snapshot->route.modulus, sfi_digest_u64(key->number));
         sfi_put_u64be(buffer, key->number);
         lookup->key = buffer;
         lookup->key_size = 8;
         lookup->prefix = key->number;
     } else {
-        SFI_RETURN_IF_ERR(sfi_route_key(&snapshot->route, key, &db_id, err));
+        SFI_RETURN_IF_ERR(sfi_route_key(&snapshot->route, key, db_id, err));
         SFI_RETURN_IF_ERR(shardy_key_encode(key, snapshot->encoding, buffer, &data, &size, err));
         lookup->key = data;
         lookup->key_size = (uint32_t)size;
         lookup->prefix = sfi_key_prefix(data, size);
     }
+    return SHARDY_OK;
+}
+
+shardy_status sfi_lookup_prepare(shardy_snapshot *snapshot, const shardy_key *key,
+                                 uint8_t buffer[8], struct sfi_lookup *lookup, uint32_t *db_id,
+                                 shardy_error *err)
+{
+    return encode(snapshot, key, buffer, lookup, db_id, err);
+}
+
+static shardy_status prepare(shardy_snapshot *snapshot, const shardy_key *key, uint8_t buffer[8],
+                             struct sfi_lookup *lookup, shardy_error *err)
+{
+    uint32_t db_id;
+    SFI_RETURN_IF_ERR(encode(snapshot, key, buffer, lookup, &db_id, err));
     return sfi_snapshot_shard(snapshot, db_id, &lookup->shard, err);
 }
 
@@ -60,25 +66,53 @@ static shardy_status answer(struct sfi_lookup *lookups, size_t count, size_t *fa
     return ops ? ops->get(lookups, count, failed, err) : SHARDY_OK;
 }
 
-shardy_status sfi_lookup_one(shardy_snapshot *snapshot, const shardy_key *key,
-                             struct sfi_lookup *lookup, shardy_error *err)
+shardy_status sfi_lookup_answer(struct sfi_lookup *lookups, size_t count, size_t *failed,
+                                shardy_error *err)
 {
-    uint8_t buffer[8];
-    size_t failed;
-    SFI_RETURN_IF_ERR(prepare(snapshot, key, buffer, lookup, err));
-    return answer(lookup, 1, &failed, err);
+    for (size_t i = 0; i < count; i++) {
+        lookups[i].value = NULL;
+        lookups[i].value_size = 0;
+        lookups[i].copy = NULL;
+    }
+    return answer(lookups, count, failed, err);
 }
 
-static void name_key(const shardy_key *key, size_t index, shardy_error *err)
+void sfi_lookup_name_key(const shardy_key *key, size_t index, shardy_error *err)
 {
     char text[SFI_KEY_TEXT_SIZE];
-    sfi_key_text(key, text);
-    sfi_error_prefix(err, "key %zu (%s): ", index, text);
+    if (index != SIZE_MAX) {
+        sfi_key_text(key, text);
+        sfi_error_prefix(err, "key %zu (%s): ", index, text);
+    }
 }
 
-/* Move results of a chunk to the caller's items; copies are remembered for the release. */
-static shardy_status collect(struct items_owner *owner, struct sfi_lookup *lookups, size_t first,
-                             size_t count, shardy_error *err)
+/* Remember a copy for the release; takes it over, on failure too. */
+static shardy_status keep_copy(struct sfi_items_owner *owner, uint8_t *copy, shardy_error *err)
+{
+    void *copies = owner->copies;
+    if (!sfi_array_grow(&copies, &owner->copy_capacity, owner->copy_count + 1,
+                        sizeof *owner->copies)) {
+        sfi_free(copy);
+        return sfi_fail_memory(err, sizeof *owner->copies * (owner->copy_count + 1));
+    }
+    owner->copies = copies;
+    owner->copies[owner->copy_count++] = copy;
+    return SHARDY_OK;
+}
+
+shardy_status sfi_items_put(struct sfi_items_owner *owner, size_t at, struct sfi_lookup *lookup,
+                            shardy_error *err)
+{
+    uint8_t *copy = lookup->copy;
+    owner->items[at].data = lookup->value;
+    owner->items[at].size = (size_t)lookup->value_size;
+    lookup->copy = NULL;
+    return copy ? keep_copy(owner, copy, err) : SHARDY_OK;
+}
+
+/* Move results of a chunk to the caller's items. After a failure copies are only released. */
+static shardy_status collect(struct sfi_items_owner *owner, struct sfi_lookup *lookups,
+                             size_t first, size_t count, shardy_error *err)
 {
     shardy_status st = SHARDY_OK;
     for (size_t i = 0; i < count; i++) {
@@ -88,20 +122,16 @@ static shardy_status collect(struct items_owner *owner, struct sfi_lookup *looku
         if (!lookup->copy) {
             continue;
         }
-        void *copies = owner->copies;
-        if (st == SHARDY_OK && sfi_array_grow(&copies, &owner->copy_capacity, owner->copy_count + 1,
-                                              sizeof *owner->copies)) {
-            owner->copies = copies;
-            owner->copies[owner->copy_count++] = lookup->copy;
+        if (st == SHARDY_OK) {
+            st = keep_copy(owner, lookup->copy, err);
         } else {
             sfi_free(lookup->copy);
-            st = sfi_fail_memory(err, sizeof *owner->copies * (owner->copy_count + 1));
         }
     }
     return st;
 }
 
-static shardy_status look_up_chunk(struct items_owner *owner, const shardy_key *keys, size_t first,
+static shardy_status look_up_chunk(struct sfi_items_owner *owner, const shardy_key *keys, size_t first,
                                    size_t count, shardy_error *err)
 {
     struct sfi_lookup lookups[CHUNK];
@@ -110,7 +140,7 @@ static shardy_status look_up_chunk(struct items_owner *owner, const shardy_key *
     for (size_t i = 0; i < count; i++) {
         shardy_status st = prepare(owner->snapshot, &keys[first + i], buffers[i], &lookups[i], err);
         if (st != SHARDY_OK) {
-            name_key(&keys[first + i], first + i, err);
+            sfi_lookup_name_key(&keys[first + i], first + i, err);
             return st;
         }
     }
@@ -121,13 +151,13 @@ static shardy_status look_up_chunk(struct items_owner *owner, const shardy_key *
     }
     shardy_status st = answer(lookups, count, &failed, err);
     if (st != SHARDY_OK) {
-        name_key(&keys[first + failed], first + failed, err);
+        sfi_lookup_name_key(&keys[first + failed], first + failed, err);
     }
     shardy_status collected = collect(owner, lookups, first, count, st == SHARDY_OK ? err : NULL);
     return st == SHARDY_OK ? collected : st;
 }
 
-static void owner_free(struct items_owner *owner)
+void sfi_items_free(struct sfi_items_owner *owner)
 {
     for (size_t i = 0; i < owner->copy_count; i++) {
         sfi_free(owner->copies[i]);
@@ -137,34 +167,61 @@ static void owner_free(struct items_owner *owner)
     sfi_free(owner);
 }
 
-shardy_status sfi_lookup_many(shardy_snapshot *snapshot, unsigned stripe, const shardy_key *keys,
-                              size_t count, shardy_items *items, shardy_error *err)
+struct sfi_items_owner *sfi_items_new(shardy_snapshot *snapshot, unsigned stripe, size_t count)
 {
     size_t bytes;
-    struct items_owner *owner = NULL;
-    shardy_status st = SHARDY_OK;
-    memset(items, 0, sizeof *items);
+    struct sfi_items_owner *owner = NULL;
     if (!__builtin_mul_overflow(count, sizeof(shardy_item), &bytes) &&
         !__builtin_add_overflow(bytes, sizeof *owner, &bytes)) {
         owner = sfi_malloc(bytes);
     }
+    if (owner) {
+        memset(owner, 0, sizeof *owner);
+        owner->snapshot = snapshot;
+        owner->stripe = stripe;
+    }
+    return owner;
+}
+
+static shardy_status fetch_items(struct sfi_items_owner *owner, const shardy_key *keys,
+                                 size_t count, shardy_error *err)
+{
+    struct sfi_wave wave;
+    shardy_status st;
+    SFI_TRY(sfi_wave_init(&wave, owner->snapshot, keys, count, true, false, err));
+    SFI_TRY(sfi_wave_run(&wave, err));
+    st = sfi_wave_take_items(&wave, owner, err);
+out:
+    sfi_wave_clear(&wave);
+    return st;
+}
+
+shardy_status sfi_get_items(shardy_snapshot *snapshot, unsigned stripe, const shardy_key *keys,
+                            size_t count, shardy_items *items, shardy_error *err)
+{
+    struct sfi_items_owner *owner = sfi_items_new(snapshot, stripe, count);
+    shardy_status st = SHARDY_OK;
+    memset(items, 0, sizeof *items);
     if (!owner) {
         sfi_snapshot_unref(snapshot, stripe);
-        return sfi_fail_memory(err, bytes);
+        return sfi_fail_memory(err, count < SIZE_MAX / sizeof(shardy_item)
+                                        ? count * sizeof(shardy_item)
+                                        : SIZE_MAX);
     }
-    memset(owner, 0, sizeof *owner);
-    owner->snapshot = snapshot;
-    owner->stripe = stripe;
-    for (size_t first = 0; first < count; first += CHUNK) {
-        size_t n = count - first < CHUNK ? count - first : CHUNK;
-        SFI_TRY(look_up_chunk(owner, keys, first, n, err));
+    if (snapshot->access) {
+        SFI_TRY(fetch_items(owner, keys, count, err));
+    } else {
+        for (size_t first = 0; first < count; first += CHUNK) {
+            size_t n = count - first < CHUNK ? count - first : CHUNK;
+            SFI_TRY(look_up_chunk(owner, keys, first, n, err));
+        }
     }
     items->items = owner->items;
     items->count = count;
     items->owner = owner;
 out:
     if (st != SHARDY_OK) {
-        owner_free(owner);
+        sfi_items_free(owner);
     }
     return st;
 }
@@ -173,19 +230,46 @@ void shardy_items_clear(shardy_items *items)
 {
     if (items) {
         if (items->owner) {
-            owner_free(items->owner);
+            sfi_items_free(items->owner);
         }
         memset(items, 0, sizeof *items);
     }
 }
 
-/* The reference that the caller took through `stripe` moves into the value, or is dropped. */
-static shardy_status get_value(shardy_snapshot *snapshot, unsigned stripe, const shardy_key *key,
-                               shardy_value *value, shardy_error *err)
+/* Not inlined: a wave is large, and most lookups are on mapped shards. */
+static __attribute__((noinline)) shardy_status fetch_value(shardy_snapshot *snapshot,
+                                                           unsigned stripe, const shardy_key *key,
+                                                           shardy_value *value, shardy_error *err)
+{
+    struct sfi_wave wave;
+    shardy_status st = sfi_wave_init(&wave, snapshot, key, 1, false, false, err);
+    if (st == SHARDY_OK) {
+        st = sfi_wave_run(&wave, err);
+    }
+    if (st == SHARDY_OK) {
+        sfi_wave_take_value(&wave, stripe, value);
+    }
+    sfi_wave_clear(&wave);
+    if (!value->data) {
+        sfi_snapshot_unref(snapshot, stripe);
+    }
+    return st;
+}
+
+shardy_status sfi_get_value(shardy_snapshot *snapshot, unsigned stripe, const shardy_key *key,
+                            shardy_value *value, shardy_error *err)
 {
     struct sfi_lookup lookup = {0};
-    shardy_status st = sfi_lookup_one(snapshot, key, &lookup, err);
+    uint8_t buffer[8];
+    size_t failed;
     memset(value, 0, sizeof *value);
+    if (__builtin_expect(snapshot->access != NULL, 0)) {
+        return fetch_value(snapshot, stripe, key, value, err);
+    }
+    shardy_status st = prepare(snapshot, key, buffer, &lookup, err);
+    if (st == SHARDY_OK) {
+        st = answer(&lookup, 1, &failed, err);
+    }
     if (st != SHARDY_OK || !lookup.value) {
         sfi_snapshot_unref(snapshot, stripe);
         return st;
@@ -216,7 +300,7 @@ shardy_status shardy_snapshot_get(shardy_snapshot *snapshot, const shardy_key *k
 {
     unsigned stripe = sfi_stripe();
     sfi_snapshot_ref(snapshot, stripe);
-    return get_value(snapshot, stripe, key, value, err);
+    return sfi_get_value(snapshot, stripe, key, value, err);
 }
 
 shardy_status shardy_snapshot_multi_get(shardy_snapshot *snapshot, const shardy_key *keys,
@@ -224,18 +308,18 @@ shardy_status shardy_snapshot_multi_get(shardy_snapshot *snapshot, const shardy_
 {
     unsigned stripe = sfi_stripe();
     sfi_snapshot_ref(snapshot, stripe);
-    return sfi_lookup_many(snapshot, stripe, keys, count, items, err);
+    return sfi_get_items(snapshot, stripe, keys, count, items, err);
 }
 
 /* --- on a reader: the same, with events --------------------------------------------------------
  */
 
-static uint64_t event_start(const shardy_reader *reader)
+uint64_t sfi_event_start(const shardy_reader *reader)
 {
     return reader->observer.events.emit ? sfi_monotonic_us() : 0;
 }
 
-static void emit_get(const shardy_reader *reader, uint64_t start, bool found)
+void sfi_emit_get(const shardy_reader *reader, uint64_t start, bool found)
 {
     if (reader->observer.events.emit) {
         sfi_emit(&reader->observer, "reader.get",
@@ -244,16 +328,25 @@ static void emit_get(const shardy_reader *reader, uint64_t start, bool found)
     }
 }
 
+void sfi_emit_multi_get(const shardy_reader *reader, uint64_t start, size_t count)
+{
+    if (reader->observer.events.emit) {
+        sfi_emit(&reader->observer, "reader.multi_get",
+                 SFI_FIELDS(sfi_field_int("duration_ms", (sfi_monotonic_us() - start) / 1000),
+                            sfi_field_int("num_keys", count)));
+    }
+}
+
 shardy_status shardy_reader_get(shardy_reader *reader, const shardy_key *key, shardy_value *value,
                                 shardy_error *err)
 {
     shardy_snapshot *snapshot;
     unsigned stripe;
-    uint64_t start = event_start(reader);
+    uint64_t start = sfi_event_start(reader);
     memset(value, 0, sizeof *value);
     SFI_RETURN_IF_ERR(sfi_reader_acquire(reader, &snapshot, &stripe, err));
-    SFI_RETURN_IF_ERR(get_value(snapshot, stripe, key, value, err));
-    emit_get(reader, start, value->data != NULL);
+    SFI_RETURN_IF_ERR(sfi_get_value(snapshot, stripe, key, value, err));
+    sfi_emit_get(reader, start, value->data != NULL);
     return SHARDY_OK;
 }
 
@@ -282,14 +375,10 @@ shardy_status shardy_reader_multi_get(shardy_reader *reader, const shardy_key *k
 {
     shardy_snapshot *snapshot;
     unsigned stripe;
-    uint64_t start = event_start(reader);
+    uint64_t start = sfi_event_start(reader);
     memset(items, 0, sizeof *items);
     SFI_RETURN_IF_ERR(sfi_reader_acquire(reader, &snapshot, &stripe, err));
-    SFI_RETURN_IF_ERR(sfi_lookup_many(snapshot, stripe, keys, count, items, err));
-    if (reader->observer.events.emit) {
-        sfi_emit(&reader->observer, "reader.multi_get",
-                 SFI_FIELDS(sfi_field_int("duration_ms", (sfi_monotonic_us() - start) / 1000),
-                            sfi_field_int("num_keys", count)));
-    }
+    SFI_RETURN_IF_ERR(sfi_get_items(snapshot, stripe, keys, count, items, err));
+    sfi_emit_multi_get(reader, start, count);
     return SHARDY_OK;
 }

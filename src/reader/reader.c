@@ -57,8 +57,14 @@ static shardy_status load_snapshot(shardy_reader *reader, const struct sfi_ref *
 {
     struct sfi_manifest *manifest = NULL;
     shardy_snapshot *snapshot = NULL;
-    struct sfi_snapshot_options options = {&reader->observer, reader->stripes, reader->store,
-                                           reader->relocate, reader->verify_checksums};
+    struct sfi_snapshot_options options = {
+        .observer = &reader->observer,
+        .stripes = reader->stripes,
+        .store = reader->store,
+        .access = reader->access,
+        .relocate = reader->relocate,
+        .verify_checksums = reader->verify_checksums,
+    };
     shardy_status st = SHARDY_OK;
     *out = NULL;
     SFI_TRY(reader->manifests->ops->load_manifest(reader->manifests, ref->ref, &manifest, err));
@@ -168,17 +174,28 @@ out:
     return st;
 }
 
+/* The pointer, unless it still has `etag`; every manifest store has one of the two calls. */
+static shardy_status load_pointer(shardy_reader *reader, char *etag, bool *unchanged,
+                                  struct sfi_ref *ref, bool *found, shardy_error *err)
+{
+    const struct sfi_manifest_store_ops *ops = reader->manifests->ops;
+    *unchanged = false;
+    return ops->load_changed ? ops->load_changed(reader->manifests, etag, unchanged, ref, found, err)
+                             : ops->load_current(reader->manifests, ref, found, err);
+}
+
 static shardy_status load_first(shardy_reader *reader, const shardy_reader_options *o,
                                 shardy_snapshot **snapshot, shardy_error *err)
 {
     struct sfi_ref ref;
     bool found = true;
+    bool unchanged;
     shardy_status st = SHARDY_OK;
     memset(&ref, 0, sizeof ref);
     if (reader->pinned) {
         SFI_TRY(find_pinned(reader, o, &ref, err));
     } else {
-        SFI_TRY(reader->manifests->ops->load_current(reader->manifests, &ref, &found, err));
+        SFI_TRY(load_pointer(reader, reader->pointer_etag, &unchanged, &ref, &found, err));
     }
     if (!found) {
         sfi_log(&reader->observer, SHARDY_LOG_ERROR, "reader", "reader_current_not_found",
@@ -188,6 +205,7 @@ static shardy_status load_first(shardy_reader *reader, const shardy_reader_optio
     }
     st = load_snapshot(reader, &ref, NULL, snapshot, err);
     if (st == SHARDY_MANIFEST && !reader->pinned && !reader->no_fallback) {
+        reader->pointer_etag[0] = '\0'; /* what it names is not what is served */
         st = fall_back(reader, ref.ref, snapshot, err);
     }
 out:
@@ -215,8 +233,27 @@ static shardy_status known_options(const shardy_reader_options *from, shardy_rea
     return SHARDY_OK;
 }
 
+static shardy_status open_store(shardy_reader *reader, const shardy_reader_options *o,
+                                struct sfi_store *store, shardy_error *err)
+{
+    const struct sfi_store_options options = {
+        .options = o->store_options,
+        .count = o->store_option_count,
+        .observer = &reader->observer,
+    };
+    if (store) {
+        reader->store = sfi_store_acquire(store);
+    } else {
+        SFI_RETURN_IF_ERR(sfi_store_open(o->url, &options, &reader->store, err));
+    }
+    if (!reader->store->ops->map) {
+        return sfi_access_new(reader->store, o, &reader->observer, &reader->access, err);
+    }
+    return SHARDY_OK;
+}
+
 static shardy_status open_reader(shardy_reader *reader, const shardy_reader_options *o,
-                                 shardy_error *err)
+                                 struct sfi_store *store, shardy_error *err)
 {
     sfi_observer_init(&reader->observer, o->events, o->logs);
     reader->url = sfi_strdup(o->url);
@@ -228,14 +265,9 @@ static shardy_status open_reader(shardy_reader *reader, const shardy_reader_opti
     reader->no_fallback = o->no_fallback;
     reader->open_mode = o->open_mode;
     reader->threads = sfi_thread_count(o->threads);
-    const struct sfi_store_options store = {
-        .options = o->store_options,
-        .count = o->store_option_count,
-        .observer = &reader->observer,
-    };
-    SFI_RETURN_IF_ERR(sfi_store_open(o->url, &store, &reader->store, err));
+    SFI_RETURN_IF_ERR(open_store(reader, o, store, err));
     reader->relocate = o->relocate == SHARDY_RELOCATE_ON ||
-                       (o->relocate == SHARDY_RELOCATE_DEFAULT && reader->store->ops->map);
+                       (o->relocate == SHARDY_RELOCATE_DEFAULT && !reader->access);
     SFI_RETURN_IF_ERR(sfi_manifest_store_object(
         reader->store, o->current_name && *o->current_name ? o->current_name : SFI_CURRENT_NAME,
         reader->relocate, &reader->manifests, err));
@@ -248,8 +280,8 @@ static shardy_status open_reader(shardy_reader *reader, const shardy_reader_opti
     return SHARDY_OK;
 }
 
-shardy_status shardy_reader_open(const shardy_reader_options *options, shardy_reader **out,
-                                 shardy_error *err)
+shardy_status sfi_reader_open_on(const shardy_reader_options *options, struct sfi_store *store,
+                                 shardy_reader **out, shardy_error *err)
 {
     shardy_reader_options known;
     *out = NULL;
@@ -260,7 +292,7 @@ shardy_status shardy_reader_open(const shardy_reader_options *options, shardy_re
     }
     pthread_mutex_init(&reader->refresh_lock, NULL);
     reader->stripes = sfi_stripes_new();
-    shardy_status st = reader->stripes ? open_reader(reader, &known, err)
+    shardy_status st = reader->stripes ? open_reader(reader, &known, store, err)
                                        : sfi_fail_memory(err, sizeof *reader->stripes);
     if (st != SHARDY_OK) {
         shardy_reader_free(reader);
@@ -268,6 +300,12 @@ shardy_status shardy_reader_open(const shardy_reader_options *options, shardy_re
     }
     *out = reader;
     return SHARDY_OK;
+}
+
+shardy_status shardy_reader_open(const shardy_reader_options *options, shardy_reader **out,
+                                 shardy_error *err)
+{
+    return sfi_reader_open_on(options, NULL, out, err);
 }
 
 void shardy_reader_close(shardy_reader *reader)
@@ -293,7 +331,11 @@ void shardy_reader_free(shardy_reader *reader)
     if (reader->stripes) {
         shardy_reader_close(reader);
     }
+    if (reader->access) {
+        sfi_access_quiesce(reader->access);
+    }
     sfi_manifest_store_close(reader->manifests);
+    sfi_access_release(reader->access);
     sfi_store_release(reader->store);
     sfi_stripes_release(reader->stripes);
     pthread_mutex_destroy(&reader->refresh_lock);
@@ -352,20 +394,31 @@ static shardy_status follow(shardy_reader *reader, shardy_snapshot *before,
 static shardy_status refresh(shardy_reader *reader, shardy_snapshot *before, bool *changed,
                              shardy_error *err)
 {
+    char etag[SFI_ETAG_SIZE];
     struct sfi_ref ref;
     bool found = false;
+    bool unchanged = false;
+    bool replaced = sfi_snapshot_replaced(before);
     shardy_status st = SHARDY_OK;
     memset(&ref, 0, sizeof ref);
-    SFI_TRY(reader->manifests->ops->load_current(reader->manifests, &ref, &found, err));
-    if (!found) {
+    memcpy(etag, reader->pointer_etag, sizeof etag);
+    etag[0] = replaced ? '\0' : etag[0]; /* open the same snapshot anew */
+    SFI_TRY(load_pointer(reader, etag, &unchanged, &ref, &found, err));
+    if (unchanged) {
+        report_refresh(reader, before->ref, before->ref, false);
+    } else if (!found) {
         sfi_log(&reader->observer, SHARDY_LOG_ERROR, "reader", "reader_refresh_current_not_found",
                 SFI_FIELDS(sfi_field_str("s3_prefix", reader->url)));
         st = sfi_fail(err, SHARDY_READER_STATE, "CURRENT pointer not found below %s during refresh",
                       reader->url);
-    } else if (strcmp(ref.ref, before->ref) == 0) {
+    } else if (strcmp(ref.ref, before->ref) == 0 && !replaced) {
+        memcpy(reader->pointer_etag, etag, sizeof etag);
         report_refresh(reader, before->ref, ref.ref, false);
     } else {
         st = follow(reader, before, &ref, changed, err);
+        if (*changed) {
+            memcpy(reader->pointer_etag, etag, sizeof etag);
+        }
     }
 out:
     sfi_ref_clear(&ref);

@@ -3,7 +3,11 @@
  *
  *   reader.c     open, close, refresh, health; the pointer to the current snapshot
  *   snapshot.c   one published snapshot: manifest, route, one slot per shard, reference counts
+ *   slots.c      shards of a snapshot: opened once, mapped, downloaded or read by ranges
  *   lookup.c     get and multi_get on a snapshot
+ *   wave.c       the same when shards are remote: lookups that miss bytes, wave after wave
+ *   async.c      submitted lookups; async_queue.c: where their results wait
+ *   access.h, fetch.h, download.h: what a remote store needs
  *   scan.c       rows in key order, one shard or all merged
  *
  * References. A lookup takes a reference to the current snapshot, works without any lock, and drops
@@ -22,6 +26,7 @@
 #include "base/observe.h"
 #include "key/key.h"
 #include "manifest/manifest_store.h"
+#include "reader/access.h"
 #include "routing/routing.h"
 #include "shard/shard.h"
 
@@ -38,6 +43,8 @@ struct sfi_open_shard {
     char *db_url;
     char *checkpoint_id; /* NULL = none */
     uint64_t db_bytes;
+    struct sfi_remote_shard *remote; /* read by ranges; owns `reader` then */
+    bool downloaded;
     atomic_uint refs; /* snapshots that use it */
 };
 
@@ -70,6 +77,7 @@ struct shardy_snapshot {
     /* Constant once open. */
     struct sfi_observer observer;
     struct sfi_store *store;
+    struct sfi_access *access; /* NULL: objects are mapped */
     struct sfi_manifest *manifest;
     struct sfi_route route;
     shardy_router *router;
@@ -77,6 +85,7 @@ struct shardy_snapshot {
     uint32_t num_dbs;
     bool relocate;
     bool verify_checksums;
+    bool sidecars; /* the manifest says that there may be some */
     char *ref;
     int64_t published_at_us;
     uint64_t opened_us; /* monotonic */
@@ -88,16 +97,19 @@ struct shardy_snapshot {
     _Atomic(struct sfi_open_shard *) *slots;
     pthread_mutex_t slots_lock;
     pthread_cond_t slots_changed;
-    uint8_t *opening; /* bitmap */
+    uint8_t *opening;            /* bitmap */
+    _Atomic uint64_t downloaded; /* bytes of shards that were, or are being, downloaded */
 };
 
 /* Marks a slot whose shard has no database. */
 extern struct sfi_open_shard sfi_empty_shard;
+void sfi_open_shard_release(struct sfi_open_shard *shard); /* NULL and empty are accepted */
 
 struct sfi_snapshot_options {
     const struct sfi_observer *observer;
     struct sfi_stripes *stripes;
     struct sfi_store *store;
+    struct sfi_access *access; /* NULL: objects are mapped */
     bool relocate;
     bool verify_checksums;
 };
@@ -115,9 +127,17 @@ shardy_status sfi_snapshot_inherit(shardy_snapshot *snapshot, shardy_snapshot *f
                                    shardy_error *err);
 /* Open every shard, in parallel. */
 shardy_status sfi_snapshot_open_all(shardy_snapshot *snapshot, unsigned threads, shardy_error *err);
-/* The open shard of an id, opened when needed; sfi_empty_shard for an empty one. */
+/* The open shard of an id, opened when needed; sfi_empty_shard for an empty one. May block. */
 shardy_status sfi_snapshot_open_shard(shardy_snapshot *snapshot, uint32_t db_id,
                                       struct sfi_open_shard **shard, shardy_error *err);
+/* The same without blocking: NULL when opening takes a request, or somebody else is at it. */
+shardy_status sfi_snapshot_try_shard(shardy_snapshot *snapshot, uint32_t db_id,
+                                     struct sfi_open_shard **shard, shardy_error *err);
+/* Open several shards of a remote store at once. May block. */
+shardy_status sfi_snapshot_open_some(shardy_snapshot *snapshot, const uint32_t *db_ids,
+                                     size_t count, shardy_error *err);
+/* Whether objects of open shards were found replaced. */
+bool sfi_snapshot_replaced(shardy_snapshot *snapshot);
 
 static inline shardy_status sfi_snapshot_shard(shardy_snapshot *snapshot, uint32_t db_id,
                                                struct sfi_shard_reader **reader, shardy_error *err)
@@ -134,12 +154,48 @@ static inline shardy_status sfi_snapshot_shard(shardy_snapshot *snapshot, uint32
 /* Stripe of the calling thread's processor. */
 unsigned sfi_stripe(void);
 
-/* Lookups on a snapshot that the caller holds. */
-shardy_status sfi_lookup_one(shardy_snapshot *snapshot, const shardy_key *key,
-                             struct sfi_lookup *lookup, shardy_error *err);
-/* `stripe`: the reference that moves into `items`; dropped on failure. */
-shardy_status sfi_lookup_many(shardy_snapshot *snapshot, unsigned stripe, const shardy_key *keys,
-                              size_t count, shardy_items *items, shardy_error *err);
+/* Parts of lookups on a snapshot that the caller holds. */
+
+/* Stored bytes, prefix and shard of a key. `buffer` holds integer keys. */
+shardy_status sfi_lookup_prepare(shardy_snapshot *snapshot, const shardy_key *key,
+                                 uint8_t buffer[8], struct sfi_lookup *lookup, uint32_t *db_id,
+                                 shardy_error *err);
+/* Put the key before a message; index SIZE_MAX: the call has one key, nothing to be told. */
+void sfi_lookup_name_key(const shardy_key *key, size_t index, shardy_error *err);
+/* Answer lookups of mapped shards. */
+shardy_status sfi_lookup_answer(struct sfi_lookup *lookups, size_t count, size_t *failed,
+                                shardy_error *err);
+
+/* What shardy_items.owner points to: it holds a reference to the snapshot. */
+struct sfi_items_owner {
+    shardy_snapshot *snapshot;
+    unsigned stripe;
+    void **copies; /* values that do not lie in a mapping */
+    size_t copy_count;
+    size_t copy_capacity;
+    shardy_item items[];
+};
+
+/* NULL: out of memory; the reference is the caller's still. */
+struct sfi_items_owner *sfi_items_new(shardy_snapshot *snapshot, unsigned stripe, size_t count);
+/* Move a result to its place; a copy of the lookup is taken over. */
+shardy_status sfi_items_put(struct sfi_items_owner *owner, size_t at, struct sfi_lookup *lookup,
+                            shardy_error *err);
+void sfi_items_free(struct sfi_items_owner *owner); /* drops the reference */
+
+/*
+ * Get on a snapshot. The reference that the caller took through `stripe` moves into the value or
+ * the items, or is dropped.
+ */
+shardy_status sfi_get_value(shardy_snapshot *snapshot, unsigned stripe, const shardy_key *key,
+                            shardy_value *value, shardy_error *err);
+shardy_status sfi_get_items(shardy_snapshot *snapshot, unsigned stripe, const shardy_key *keys,
+                            size_t count, shardy_items *items, shardy_error *err);
+
+/* Events of a lookup that began at `start` (sfi_event_start); nothing when nobody listens. */
+uint64_t sfi_event_start(const shardy_reader *reader);
+void sfi_emit_get(const shardy_reader *reader, uint64_t start, bool found);
+void sfi_emit_multi_get(const shardy_reader *reader, uint64_t start, size_t count);
 
 struct shardy_reader {
     struct sfi_stripes *stripes;
@@ -148,6 +204,7 @@ struct shardy_reader {
     /* Constant once open. */
     struct sfi_observer observer;
     struct sfi_store *store;
+    struct sfi_access *access; /* NULL: objects are mapped */
     struct sfi_manifest_store *manifests;
     char *url;
     bool pinned;
@@ -157,7 +214,12 @@ struct shardy_reader {
     shardy_open_mode open_mode;
     unsigned threads;
     pthread_mutex_t refresh_lock;
+    char pointer_etag[SFI_ETAG_SIZE]; /* of the pointer that `current` follows; refresh_lock */
 };
+
+/* As shardy_reader_open(), on a store that is open already; takes a reference to it. */
+shardy_status sfi_reader_open_on(const shardy_reader_options *options, struct sfi_store *store,
+                                 shardy_reader **reader, shardy_error *err);
 
 /* Reference to the current snapshot through *stripe; READER_STATE when closed. */
 shardy_status sfi_reader_acquire(shardy_reader *reader, shardy_snapshot **snapshot,

@@ -49,9 +49,11 @@ shardy_status sfi_sqlite_remote_new(const struct sfi_remote_options *options,
 /*
  * Take every unfinished lookup as far as resident bytes allow. Finished ones get `finished`, and
  * their value as a copy (sfi_malloc'd, `copy` == `value`); what the others miss is appended to
- * `wants` (unsorted, possibly overlapping). All lookups name remote shards. A shard that is not
- * open yet wants its first page and its tail, or its sidecar, or page by page.
- * On failure `*failed` is the index of the lookup concerned; the others may be advanced further.
+ * `wants` (unsorted, possibly overlapping). Lookups start zeroed but for shard and key; between
+ * calls `copy` and `value_size` of unfinished ones are private, and who gives them up frees `copy`.
+ * All lookups name remote shards. A shard that is not open yet wants its first page and its tail,
+ * or its sidecar, or page by page. On failure `*failed` is the index of the lookup concerned; the
+ * others may be advanced further.
  */
 shardy_status sfi_remote_advance(struct sfi_lookup *lookups, size_t count, struct sfi_wants *wants,
                                  size_t *failed, shardy_error *err);
@@ -85,7 +87,8 @@ uint64_t sfi_remote_resident(struct sfi_shard_reader *shard); /* bytes */
 /*
  * Scanning. Like seek and next of a mapped shard; `*missing` tells that the cursor stands before
  * bytes that are not resident: they are in `wants` (with some read-ahead), fill them in and call
- * again. Rows are valid until the next call on the cursor, also when their pages are emptied.
+ * again. Seek gives no cursor then, and next no rows; *count = 0 without `*missing` is the end.
+ * Rows are valid until the next call on the cursor, also when their pages are emptied.
  */
 shardy_status sfi_remote_seek(struct sfi_shard_reader *shard, struct sfi_bytes start,
                               struct sfi_shard_cursor **cursor, struct sfi_wants *wants,

@@ -93,6 +93,7 @@ struct sfi_shard_reader_ops {
 struct sfi_shard_reader {
     const struct sfi_shard_reader_ops *ops;
     atomic_uint refs;
+    void *owner; /* remote shards: who fetches their bytes; theirs alone, NULL otherwise */
 };
 
 /*

@@ -97,6 +97,9 @@ shardy_status sfi_btree_read(const struct sfi_btree *tree, uint32_t page,
     uint32_t room = tree->usable - 4;
     uint32_t number = cell->overflow;
     uint64_t at = cell->local; /* payload position of the next overflow page */
+    if (!size) {
+        return SHARDY_OK; /* an empty value behind a key that overflows */
+    }
     if (offset < cell->local) {
         size_t n = cell->local - offset < size ? (size_t)(cell->local - offset) : (size_t)size;
         memcpy(to, cell->payload + offset, n);
@@ -247,7 +250,7 @@ static bool schema_cell(const struct sfi_btree *tree, const uint8_t *at, const u
 
 /* Depth-first search of the schema table for kv. */
 static shardy_status find_root(struct sfi_btree *tree, uint32_t number, unsigned depth,
-                               uint32_t *budget, shardy_error *err)
+                               uint32_t *budget, struct sfi_page_gate *gate, shardy_error *err)
 {
     uint8_t type = 0;
     uint32_t cells = 0;
@@ -255,10 +258,13 @@ static shardy_status find_root(struct sfi_btree *tree, uint32_t number, unsigned
     if (depth > SFI_BTREE_MAX_DEPTH || !(*budget)--) {
         return sfi_btree_damage(tree, number, NULL, "schema table has a cycle", err);
     }
+    if (gate && page_in_file(tree, number) && !gate->has(gate, number)) {
+        return SHARDY_OK;
+    }
     SFI_RETURN_IF_ERR(page_header(tree, number, &type, &cells, &header, err));
     const uint8_t *page = sfi_btree_page(tree, number);
     const uint8_t *end = page + tree->usable;
-    for (uint32_t i = 0; i < cells && !tree->root; i++) {
+    for (uint32_t i = 0; i < cells && !tree->root && !(gate && gate->missing); i++) {
         uint32_t at = sfi_get_u16be(page + header + 2 * i);
         if (at < header || at + 4 > tree->usable) {
             return sfi_btree_damage(tree, number, page + header + 2 * i,
@@ -267,18 +273,31 @@ static shardy_status find_root(struct sfi_btree *tree, uint32_t number, unsigned
         if (type == SFI_PAGE_TABLE_LEAF) {
             schema_cell(tree, page + at, end, &tree->root);
         } else if (type == SFI_PAGE_TABLE_INTERIOR) {
-            SFI_RETURN_IF_ERR(find_root(tree, sfi_get_u32be(page + at), depth + 1, budget, err));
+            SFI_RETURN_IF_ERR(
+                find_root(tree, sfi_get_u32be(page + at), depth + 1, budget, gate, err));
         } else {
             return sfi_btree_damage(tree, number, NULL, "not a page of the schema table", err);
         }
     }
-    if (type == SFI_PAGE_TABLE_INTERIOR && !tree->root) {
-        return find_root(tree, sfi_get_u32be(page + header - 4), depth + 1, budget, err);
+    if (type == SFI_PAGE_TABLE_INTERIOR && !tree->root && !(gate && gate->missing)) {
+        return find_root(tree, sfi_get_u32be(page + header - 4), depth + 1, budget, gate, err);
     }
     return SHARDY_OK;
 }
 
-static shardy_status open_header(struct sfi_btree *tree, shardy_error *err)
+shardy_status sfi_btree_find_root(struct sfi_btree *tree, struct sfi_page_gate *gate,
+                                  shardy_error *err)
+{
+    uint32_t budget = tree->page_count;
+    SFI_RETURN_IF_ERR(find_root(tree, 1, 0, &budget, gate, err));
+    if (!tree->root && !(gate && gate->missing)) {
+        return sfi_fail(err, SHARDY_CORRUPT, "%s: has no table kv; not a key-value shard",
+                        tree->name);
+    }
+    return SHARDY_OK;
+}
+
+shardy_status sfi_btree_open_header(struct sfi_btree *tree, shardy_error *err)
 {
     const uint8_t *p = tree->data;
     if (tree->image.size < SFI_PAGE_MIN / 8 || memcmp(p, SFI_SQLITE_MAGIC, 16) != 0) {
@@ -333,14 +352,8 @@ static const struct sfi_shard_reader_ops s_reader_ops = {
 
 static shardy_status open_tree(struct sfi_btree *tree, shardy_error *err)
 {
-    uint32_t budget;
-    SFI_RETURN_IF_ERR(open_header(tree, err));
-    budget = tree->page_count;
-    SFI_RETURN_IF_ERR(find_root(tree, 1, 0, &budget, err));
-    if (!tree->root) {
-        return sfi_fail(err, SHARDY_CORRUPT, "%s: has no table kv; not a key-value shard",
-                        tree->name);
-    }
+    SFI_RETURN_IF_ERR(sfi_btree_open_header(tree, err));
+    SFI_RETURN_IF_ERR(sfi_btree_find_root(tree, NULL, err));
     return sfi_btree_load_directory(tree, err);
 }
 

@@ -31,7 +31,7 @@ struct sfi_btree {
     uint64_t *separators; /* key bytes [common, common + 8), big-endian, zero padded */
     uint64_t *cells;      /* file offset of each separator's cell, behind its child number */
     size_t common;        /* bytes that all separator keys share */
-    const uint8_t *common_bytes;
+    uint8_t *common_bytes;
 
     /* Guide into `separators`: guide[(s - guide_base) >> guide_shift] = first separator not below
      * that bucket; one entry more than buckets. */
@@ -86,8 +86,29 @@ shardy_status sfi_btree_compare(const struct sfi_btree *tree, uint32_t page, str
 shardy_status sfi_btree_find(const struct sfi_btree *tree, struct sfi_bytes key, uint64_t prefix,
                              uint32_t *index, bool *equal, shardy_error *err);
 
+/* Separators [lo, hi) whose 8 bytes are the key's; lo is the first one not below them. */
+void sfi_btree_ties(const struct sfi_btree *tree, struct sfi_bytes key, uint64_t prefix,
+                    uint32_t *lo, uint32_t *hi);
+
+/* Asked before a page is read, when not every page of the file is in memory. */
+struct sfi_page_gate {
+    bool (*has)(struct sfi_page_gate *gate, uint32_t page);  /* false: counted as missing, noted */
+    bool (*peek)(struct sfi_page_gate *gate, uint32_t page); /* the same without noting it */
+    uint64_t missing;
+    bool too_shallow; /* an interior page stands where leaves were expected */
+};
+
+/* Header of the file into the geometry of the tree; image size and data are set. */
+shardy_status sfi_btree_open_header(struct sfi_btree *tree, shardy_error *err);
+/* Root of kv out of the schema table. With a gate (may be NULL) it stays 0 while pages miss. */
+shardy_status sfi_btree_find_root(struct sfi_btree *tree, struct sfi_page_gate *gate,
+                                  shardy_error *err);
 /* Fill the directory from the interior pages; root page and geometry are set. */
 shardy_status sfi_btree_load_directory(struct sfi_btree *tree, shardy_error *err);
+/* The same with leaves at `leaf_depth` (root = 0). With a gate: incomplete, and to be freed, when
+ * pages miss or the gate says too shallow. */
+shardy_status sfi_btree_load_levels(struct sfi_btree *tree, unsigned leaf_depth,
+                                    struct sfi_page_gate *gate, shardy_error *err);
 void sfi_btree_free_directory(struct sfi_btree *tree);
 
 /* Lookups and cursors. */

@@ -10,7 +10,8 @@
 /* State of the one traversal that fills the directory. */
 struct loader {
     struct sfi_btree *tree;
-    uint8_t *seen; /* bitmap of pages */
+    struct sfi_page_gate *gate; /* NULL: every page is there */
+    uint8_t *seen;              /* bitmap of pages */
     unsigned leaf_depth;
     size_t leaves_capacity;
     size_t cells_capacity;
@@ -28,7 +29,12 @@ static bool mark_seen(struct loader *loader, uint32_t number)
 static shardy_status add_leaf(struct loader *loader, uint32_t number, shardy_error *err)
 {
     struct sfi_btree *tree = loader->tree;
+    struct sfi_page_gate *gate = loader->gate;
     void *leaves = tree->leaves;
+    if (gate && gate->peek(gate, number) &&
+        *sfi_btree_page(tree, number) == SFI_PAGE_INDEX_INTERIOR) {
+        gate->too_shallow = true;
+    }
     if (!sfi_array_grow(&leaves, &loader->leaves_capacity, (size_t)tree->leaf_count + 1,
                         sizeof *tree->leaves)) {
         return sfi_fail_memory(err, ((size_t)tree->leaf_count + 1) * sizeof *tree->leaves);
@@ -74,6 +80,9 @@ static shardy_status visit(struct loader *loader, uint32_t number, unsigned dept
                            shardy_error *err)
 {
     struct sfi_btree *tree = loader->tree;
+    if (loader->gate && !loader->gate->has(loader->gate, number)) {
+        return SHARDY_OK;
+    }
     const uint8_t *page = sfi_btree_page(tree, number);
     uint32_t cells = sfi_get_u16be(page + 3);
     if (page[0] != SFI_PAGE_INDEX_INTERIOR) {
@@ -151,7 +160,6 @@ static shardy_status find_common(struct sfi_btree *tree, uint32_t count, shardy_
     struct sfi_cell first;
     struct sfi_cell cell;
     SFI_RETURN_IF_ERR(sfi_btree_separator(tree, 0, &first, err));
-    tree->common_bytes = first.payload + first.header;
     tree->common = sfi_cell_local_key(&first);
     for (uint32_t i = 0; i < count; i++) {
         SFI_RETURN_IF_ERR(sfi_btree_separator(tree, i, &cell, err));
@@ -160,12 +168,44 @@ static shardy_status find_common(struct sfi_btree *tree, uint32_t count, shardy_
     if (tree->common + 19 > least) {
         tree->common = least > 19 ? least - 19 : 0;
     }
+    /* A copy: the directory outlives the interior pages of a remote shard. */
+    tree->common_bytes = sfi_malloc(tree->common);
+    if (!tree->common_bytes) {
+        return sfi_fail_memory(err, tree->common);
+    }
+    memcpy(tree->common_bytes, first.payload + first.header, tree->common);
     return SHARDY_OK;
 }
 
-/* Compressed separators, and their order. */
-static shardy_status fill_separators(struct sfi_btree *tree, uint32_t count, shardy_error *err)
+/* Order of two neighbours. Behind a gate overflow pages are not read: what lies in the pages
+ * decides, and keys that are equal there are taken for ascending. */
+static shardy_status ascending(const struct loader *loader, uint32_t page,
+                               const struct sfi_cell *cell, const struct sfi_cell *next,
+                               bool *holds, shardy_error *err)
 {
+    struct sfi_bytes whole;
+    uint8_t *copy;
+    int order;
+    if (loader->gate) {
+        struct sfi_bytes a = local_key(cell);
+        struct sfi_bytes b = local_key(next);
+        bool cut = a.size < cell->key_size || b.size < next->key_size;
+        size_t n = a.size < b.size ? a.size : b.size;
+        order = cut ? memcmp(a.data, b.data, n) : sfi_bytes_compare(a, b);
+        *holds = order < 0 || (order == 0 && cut);
+        return SHARDY_OK;
+    }
+    SFI_RETURN_IF_ERR(sfi_btree_key(loader->tree, page, cell, &whole, &copy, err));
+    shardy_status st = sfi_btree_compare(loader->tree, page, whole, next, &order, err);
+    *holds = order < 0;
+    sfi_free(copy);
+    return st;
+}
+
+/* Compressed separators, and their order. */
+static shardy_status fill_separators(const struct loader *loader, uint32_t count, shardy_error *err)
+{
+    struct sfi_btree *tree = loader->tree;
     struct sfi_cell cell;
     SFI_RETURN_IF_ERR(find_common(tree, count, err));
     for (uint32_t i = 0; i < count; i++) {
@@ -174,16 +214,11 @@ static shardy_status fill_separators(struct sfi_btree *tree, uint32_t count, sha
         struct sfi_bytes key = local_key(&cell);
         tree->separators[i] = sfi_key_prefix(key.data + tree->common, key.size - tree->common);
         if (i + 1 < count) {
-            struct sfi_bytes whole;
-            uint8_t *copy;
-            int order;
+            bool holds = false;
             uint32_t page = (uint32_t)(tree->cells[i] / tree->page_size) + 1;
             SFI_RETURN_IF_ERR(sfi_btree_separator(tree, i + 1, &next, err));
-            SFI_RETURN_IF_ERR(sfi_btree_key(tree, page, &cell, &whole, &copy, err));
-            shardy_status st = sfi_btree_compare(tree, page, whole, &next, &order, err);
-            sfi_free(copy);
-            SFI_RETURN_IF_ERR(st);
-            if (order >= 0) {
+            SFI_RETURN_IF_ERR(ascending(loader, page, &cell, &next, &holds, err));
+            if (!holds) {
                 return sfi_btree_damage(tree, page, tree->data + tree->cells[i],
                                         "keys of interior cells are not ascending", err);
             }
@@ -217,11 +252,11 @@ static shardy_status build_guide(struct sfi_btree *tree, uint32_t count, shardy_
     return SHARDY_OK;
 }
 
-shardy_status sfi_btree_load_directory(struct sfi_btree *tree, shardy_error *err)
+shardy_status sfi_btree_load_levels(struct sfi_btree *tree, unsigned leaf_depth,
+                                    struct sfi_page_gate *gate, shardy_error *err)
 {
-    struct loader loader = {.tree = tree};
+    struct loader loader = {.tree = tree, .gate = gate, .leaf_depth = leaf_depth};
     shardy_status st = SHARDY_OK;
-    SFI_TRY(find_leaf_depth(tree, &loader.leaf_depth, err));
     if (loader.leaf_depth == 0) {
         return add_leaf(&loader, tree->root, err);
     }
@@ -231,18 +266,28 @@ shardy_status sfi_btree_load_directory(struct sfi_btree *tree, shardy_error *err
     }
     mark_seen(&loader, tree->root);
     SFI_TRY(visit(&loader, tree->root, 0, err));
+    if (gate && (gate->missing || gate->too_shallow)) {
+        goto out;
+    }
     uint32_t count = tree->leaf_count - 1;
     if (count) {
         tree->separators = sfi_array_alloc(count, sizeof *tree->separators);
         if (!tree->separators) {
             SFI_TRY(sfi_fail_memory(err, count * sizeof *tree->separators));
         }
-        SFI_TRY(fill_separators(tree, count, err));
+        SFI_TRY(fill_separators(&loader, count, err));
         SFI_TRY(build_guide(tree, count, err));
     }
 out:
     sfi_free(loader.seen);
     return st;
+}
+
+shardy_status sfi_btree_load_directory(struct sfi_btree *tree, shardy_error *err)
+{
+    unsigned depth;
+    SFI_RETURN_IF_ERR(find_leaf_depth(tree, &depth, err));
+    return sfi_btree_load_levels(tree, depth, NULL, err);
 }
 
 void sfi_btree_free_directory(struct sfi_btree *tree)
@@ -251,6 +296,17 @@ void sfi_btree_free_directory(struct sfi_btree *tree)
     sfi_free(tree->separators);
     sfi_free(tree->cells);
     sfi_free(tree->guide);
+    sfi_free(tree->common_bytes);
+    tree->leaves = NULL;
+    tree->separators = NULL;
+    tree->cells = NULL;
+    tree->guide = NULL;
+    tree->common_bytes = NULL;
+    tree->leaf_count = 0;
+    tree->interior_count = 0;
+    tree->common = 0;
+    tree->guide_count = 0;
+    tree->guide_shift = 0;
 }
 
 /* Narrow [lo, hi) of separators whose 8 bytes tie with the key's to the first one >= key. */
@@ -279,31 +335,32 @@ static shardy_status search_ties(const struct sfi_btree *tree, struct sfi_bytes 
     return SHARDY_OK;
 }
 
-shardy_status sfi_btree_find(const struct sfi_btree *tree, struct sfi_bytes key, uint64_t prefix,
-                             uint32_t *index, bool *equal, shardy_error *err)
+/* Separators [*lo, *hi) whose 8 bytes tie with the key's. */
+static inline void find_ties(const struct sfi_btree *tree, struct sfi_bytes key, uint64_t prefix,
+                             uint32_t *first, uint32_t *end)
 {
     uint32_t count = tree->leaf_count - 1;
-    *equal = false;
-    *index = 0;
+    *first = 0;
+    *end = 0;
     if (!count) {
-        return SHARDY_OK;
+        return;
     }
     if (tree->common) {
         size_t n = key.size < tree->common ? key.size : tree->common;
         int c = memcmp(key.data, tree->common_bytes, n);
         if (c || key.size < tree->common) {
-            *index = c > 0 ? count : 0;
-            return SHARDY_OK;
+            *first = *end = c > 0 ? count : 0;
+            return;
         }
         prefix = sfi_key_prefix(key.data + tree->common, key.size - tree->common);
     }
     if (prefix < tree->guide_base) {
-        return SHARDY_OK;
+        return;
     }
     uint64_t bucket = (prefix - tree->guide_base) >> tree->guide_shift;
     if (bucket >= tree->guide_count) {
-        *index = count;
-        return SHARDY_OK;
+        *first = *end = count;
+        return;
     }
     uint32_t lo = tree->guide[bucket];
     uint32_t hi = tree->guide[bucket + 1];
@@ -315,8 +372,23 @@ shardy_status sfi_btree_find(const struct sfi_btree *tree, struct sfi_bytes key,
             hi = mid;
         }
     }
-    *index = lo;
+    *first = lo;
     for (hi = lo; hi < count && tree->separators[hi] == prefix; hi++) {
     }
-    return hi > lo ? search_ties(tree, key, lo, hi, index, equal, err) : SHARDY_OK;
+    *end = hi;
+}
+
+void sfi_btree_ties(const struct sfi_btree *tree, struct sfi_bytes key, uint64_t prefix,
+                    uint32_t *lo, uint32_t *hi)
+{
+    find_ties(tree, key, prefix, lo, hi);
+}
+
+shardy_status sfi_btree_find(const struct sfi_btree *tree, struct sfi_bytes key, uint64_t prefix,
+                             uint32_t *index, bool *equal, shardy_error *err)
+{
+    uint32_t end;
+    *equal = false;
+    find_ties(tree, key, prefix, index, &end);
+    return end > *index ? search_ties(tree, key, *index, end, index, equal, err) : SHARDY_OK;
 }

@@ -1,12 +1,14 @@
 /*
  * store.c - open a store by URL, count references, and the blocking helpers (submit and wait).
  *
- * The schemes themselves are store_dir.c and store_memory.c; URL and key rules are store_url.c.
+ * The schemes themselves are store_dir.c, store_memory.c and store_s3.c; URL and key rules are
+ * store_url.c.
  */
 #include "store/store.h"
 
 #include "base/limits.h"
 #include "base/memory.h"
+#include "base/parallel.h"
 #include "store/store_internal.h"
 
 #include <inttypes.h>
@@ -26,6 +28,7 @@ struct scheme {
 static const struct scheme s_schemes[] = {
     {"file:///", sfi_store_dir_open, "file:///absolute/folder"},
     {"memory://", sfi_store_memory_open, "memory://name"},
+    {"s3://", sfi_store_s3_open, "s3://bucket/prefix"},
 };
 
 shardy_status sfi_store_init(struct sfi_store *store, const struct sfi_store_ops *ops,
@@ -94,13 +97,18 @@ shardy_status sfi_store_open(const char *url, const struct sfi_store_options *op
                         "file:///absolute/folder",
                         url);
     }
+    if (strncasecmp(url, "s3a://", 6) == 0 || strncasecmp(url, "s3n://", 6) == 0) {
+        return sfi_fail(err, SHARDY_CONFIG, "URL \"%.300s\": write s3://%.200s", url, url + 6);
+    }
     if (!strstr(url, "://")) {
-        return sfi_fail(
-            err, SHARDY_CONFIG,
-            "\"%.300s\" is not a URL; expected file:///absolute/folder or memory://name", url);
+        return sfi_fail(err, SHARDY_CONFIG,
+                        "\"%.300s\" is not a URL; expected file:///absolute/folder, "
+                        "s3://bucket/prefix or memory://name",
+                        url);
     }
     return sfi_fail(err, SHARDY_UNSUPPORTED,
-                    "URL \"%.300s\": this release has file:// and memory:// stores only", url);
+                    "URL \"%.300s\": this release has file://, s3:// and memory:// stores only",
+                    url);
 }
 
 struct sfi_store *sfi_store_acquire(struct sfi_store *store)
@@ -296,6 +304,42 @@ shardy_status sfi_store_delete(struct sfi_store *store, const char *key, shardy_
 {
     struct sfi_store_request request = {.verb = SFI_STORE_DELETE, .key = key};
     return run(store, &request, err);
+}
+
+/* Create the object twice; then replace it under an ETag that it never had. */
+static shardy_status probe_key(struct sfi_store *store, const char *key, bool *guarded,
+                               shardy_error *err)
+{
+    static const uint8_t text[] = "shardyfusion looks whether conditions are honoured here\n";
+    const struct sfi_bytes body = {text, sizeof text - 1};
+    shardy_status st = sfi_store_put(store, key, body, NULL, SFI_STORE_IF_ABSENT, NULL, NULL, err);
+    if (st == SHARDY_OK) {
+        st = sfi_store_put(store, key, body, NULL, SFI_STORE_IF_ABSENT, NULL, NULL, err);
+        *guarded = st == SHARDY_CONFLICT;
+    }
+    if (*guarded) {
+        st = sfi_store_put(store, key, body, NULL, SFI_STORE_IF_MATCH,
+                           "\"00000000000000000000000000000000\"", NULL, err);
+        *guarded = st == SHARDY_CONFLICT;
+    }
+    /* A store that refuses conditions altogether does not guard either. */
+    return st == SHARDY_CONFLICT || st == SHARDY_UNSUPPORTED ? SHARDY_OK : st;
+}
+
+shardy_status sfi_store_probe_conditional(struct sfi_store *store, bool *guarded, shardy_error *err)
+{
+    char id[SFI_UUID_HEX_SIZE];
+    char key[sizeof id + 8];
+    *guarded = store->ops->conditional;
+    if (!*guarded || !store->ops->remote) {
+        return SHARDY_OK; /* known: ours to implement */
+    }
+    *guarded = false;
+    SFI_RETURN_IF_ERR(sfi_uuid_hex(id, err));
+    snprintf(key, sizeof key, "_probe-%s", id);
+    shardy_status st = probe_key(store, key, guarded, err);
+    (void)sfi_store_delete(store, key, NULL);
+    return st;
 }
 
 shardy_status sfi_store_list(struct sfi_store *store, const char *prefix, bool deep,

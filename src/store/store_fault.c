@@ -13,8 +13,19 @@ struct fault_store {
     struct sfi_store base;
     struct sfi_store *inner;
     struct sfi_store_ops ops; /* like the inner store's */
+    struct sfi_store *older;  /* for stale reads; may be NULL */
     sfi_fault_fn decide;
     void *arg;
+    struct late *late; /* requests that wait, oldest first */
+};
+
+/* A request that is still on its way after its sender stopped waiting. */
+struct late {
+    struct late *next;
+    struct sfi_store_request request;
+    char *key;
+    char *etag;
+    uint8_t *body;
 };
 
 struct fault_upload {
@@ -26,12 +37,13 @@ struct fault_upload {
 
 static bool is_lost(enum sfi_fault fault)
 {
-    return fault == SFI_FAULT_LOSE || fault == SFI_FAULT_APPLY_THEN_LOSE;
+    return fault == SFI_FAULT_LOSE || fault == SFI_FAULT_APPLY_THEN_LOSE || fault == SFI_FAULT_LATE;
 }
 
 static bool is_applied(enum sfi_fault fault)
 {
-    return fault == SFI_FAULT_NONE || fault == SFI_FAULT_APPLY_THEN_LOSE;
+    return fault == SFI_FAULT_NONE || fault == SFI_FAULT_APPLY_THEN_LOSE ||
+           fault == SFI_FAULT_IGNORE || fault == SFI_FAULT_STALE;
 }
 
 /* A lost answer leaves a change unknown; a lost answer to a question is only a failure. */
@@ -42,6 +54,9 @@ static shardy_status failure(enum sfi_fault fault, bool changes, const char *key
     }
     if (is_lost(fault) && changes) {
         return sfi_fail(err, SHARDY_UNKNOWN, "injected: the answer for %s was lost", key);
+    }
+    if (fault == SFI_FAULT_REFUSE && changes) {
+        return sfi_fail(err, SHARDY_CONFLICT, "injected: another request for %s is running", key);
     }
     return sfi_fail(err, SHARDY_STORE, "injected: request for %s failed", key);
 }
@@ -91,11 +106,53 @@ static void refuse(struct sfi_store_request *request, enum sfi_fault fault)
     request->done(request);
 }
 
+static void free_late(struct late *late)
+{
+    sfi_free(late->key);
+    sfi_free(late->etag);
+    sfi_free(late->body);
+    sfi_free(late);
+}
+
+/* Keep a copy for later; without memory the request is lost for good. */
+static void keep_late(struct fault_store *store, const struct sfi_store_request *request)
+{
+    struct late **end = &store->late;
+    struct late *late = sfi_calloc(1, sizeof *late);
+    if (!late) {
+        return;
+    }
+    late->key = sfi_strdup(request->key);
+    late->etag = sfi_strdup(request->etag ? request->etag : "");
+    late->body = sfi_malloc(request->body.size);
+    if (!late->key || !late->etag || !late->body) {
+        free_late(late);
+        return;
+    }
+    if (request->body.size) {
+        memcpy(late->body, request->body.data, request->body.size);
+    }
+    late->request.verb = request->verb;
+    late->request.condition = request->condition;
+    late->request.key = late->key;
+    late->request.etag = late->etag;
+    late->request.body.data = late->body;
+    late->request.body.size = request->body.size;
+    while (*end) {
+        end = &(*end)->next;
+    }
+    *end = late;
+}
+
 static void submit_one(struct fault_store *store, struct sfi_store_request *request)
 {
     static const char *const names[] = {"get", "head", "put", "delete"};
     enum sfi_fault fault = store->decide(store->arg, names[request->verb], request->key);
     struct forwarded *forwarded = is_applied(fault) ? sfi_malloc(sizeof *forwarded) : NULL;
+    struct sfi_store *target = store->inner;
+    if (fault == SFI_FAULT_LATE && changes(request)) {
+        keep_late(store, request);
+    }
     if (!forwarded) {
         refuse(request, is_applied(fault) ? SFI_FAULT_FAIL : fault);
         return;
@@ -106,8 +163,14 @@ static void submit_one(struct fault_store *store, struct sfi_store_request *requ
     forwarded->inner = *request;
     forwarded->inner.done = forwarded_done;
     forwarded->inner.arg = forwarded;
+    if (fault == SFI_FAULT_IGNORE && request->verb == SFI_STORE_PUT) {
+        forwarded->inner.condition = SFI_STORE_ALWAYS;
+    }
+    if (fault == SFI_FAULT_STALE && !changes(request) && store->older) {
+        target = store->older;
+    }
     struct sfi_store_request *inner = &forwarded->inner;
-    store->inner->ops->submit(store->inner, &inner, 1);
+    target->ops->submit(target, &inner, 1);
 }
 
 static void fault_submit(struct sfi_store *base, struct sfi_store_request **requests, size_t count)
@@ -122,8 +185,9 @@ static shardy_status fault_list(struct sfi_store *base, const char *prefix, bool
 {
     struct fault_store *store = (struct fault_store *)base;
     enum sfi_fault fault = store->decide(store->arg, "list", prefix);
-    return fault == SFI_FAULT_NONE ? store->inner->ops->list(store->inner, prefix, deep, list, err)
-                                   : failure(fault, false, prefix, err);
+    return is_applied(fault) && !is_lost(fault)
+               ? store->inner->ops->list(store->inner, prefix, deep, list, err)
+               : failure(fault, false, prefix, err);
 }
 
 static shardy_status fault_map(struct sfi_store *base, const char *key, struct sfi_mapping *mapping,
@@ -131,8 +195,9 @@ static shardy_status fault_map(struct sfi_store *base, const char *key, struct s
 {
     struct fault_store *store = (struct fault_store *)base;
     enum sfi_fault fault = store->decide(store->arg, "map", key);
-    return fault == SFI_FAULT_NONE ? store->inner->ops->map(store->inner, key, mapping, err)
-                                   : failure(fault, false, key, err);
+    return is_applied(fault) && !is_lost(fault)
+               ? store->inner->ops->map(store->inner, key, mapping, err)
+               : failure(fault, false, key, err);
 }
 
 static void free_upload(struct fault_upload *upload)
@@ -147,8 +212,9 @@ static shardy_status upload_append(struct sfi_upload *base, struct sfi_bytes byt
 {
     struct fault_upload *upload = (struct fault_upload *)base;
     enum sfi_fault fault = upload->store->decide(upload->store->arg, "upload.append", upload->key);
-    return fault == SFI_FAULT_NONE ? upload->inner->ops->append(upload->inner, bytes, err)
-                                   : failure(fault, false, upload->key, err);
+    return is_applied(fault) && !is_lost(fault)
+               ? upload->inner->ops->append(upload->inner, bytes, err)
+               : failure(fault, false, upload->key, err);
 }
 
 static void upload_abort(struct sfi_upload *base)
@@ -169,7 +235,7 @@ static shardy_status upload_commit(struct sfi_upload *base, struct sfi_bytes hea
     } else {
         upload->inner->ops->abort(upload->inner);
     }
-    if (fault != SFI_FAULT_NONE) {
+    if (!is_applied(fault) || is_lost(fault)) {
         st = failure(fault, true, upload->key, err);
     }
     free_upload(upload);
@@ -187,7 +253,7 @@ static shardy_status fault_upload(struct sfi_store *base, const char *key, const
 {
     struct fault_store *store = (struct fault_store *)base;
     enum sfi_fault fault = store->decide(store->arg, "upload.open", key);
-    if (fault != SFI_FAULT_NONE) {
+    if (!is_applied(fault) || is_lost(fault)) {
         return failure(fault, false, key, err);
     }
     struct fault_upload *upload = sfi_calloc(1, sizeof *upload);
@@ -213,8 +279,58 @@ static shardy_status fault_upload(struct sfi_store *base, const char *key, const
 static void fault_close(struct sfi_store *base)
 {
     struct fault_store *store = (struct fault_store *)base;
+    while (store->late) {
+        struct late *next = store->late->next;
+        free_late(store->late);
+        store->late = next;
+    }
     sfi_store_release(store->inner);
     sfi_free(store);
+}
+
+void sfi_store_fault_set_older(struct sfi_store *base, struct sfi_store *older)
+{
+    ((struct fault_store *)base)->older = older;
+}
+
+void sfi_store_fault_set_kind(struct sfi_store *base, bool remote, bool conditional)
+{
+    struct fault_store *store = (struct fault_store *)base;
+    store->ops.remote = remote;
+    store->ops.conditional = conditional;
+}
+
+size_t sfi_store_fault_late_count(const struct sfi_store *base)
+{
+    size_t count = 0;
+    for (const struct late *at = ((const struct fault_store *)base)->late; at; at = at->next) {
+        count++;
+    }
+    return count;
+}
+
+static void late_done(struct sfi_store_request *request)
+{
+    sfi_buf_clear(&request->data);
+}
+
+char *sfi_store_fault_apply_late(struct sfi_store *base, size_t index)
+{
+    struct fault_store *store = (struct fault_store *)base;
+    struct late **link = &store->late;
+    while (index-- > 0) {
+        link = &(*link)->next;
+    }
+    struct late *late = *link;
+    char *key = sfi_strdup(late->key);
+    if (key) {
+        struct sfi_store_request *request = &late->request;
+        *link = late->next;
+        request->done = late_done;
+        store->inner->ops->submit(store->inner, &request, 1); /* a memory store answers at once */
+        free_late(late);
+    }
+    return key;
 }
 
 shardy_status sfi_store_fault_open(struct sfi_store *inner, sfi_fault_fn decide, void *arg,

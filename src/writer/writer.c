@@ -358,7 +358,7 @@ static shardy_status publish(shardy_writer *writer, struct sfi_publish_result *p
         .key_encoding = config->encoding,
     };
     struct sfi_publish_options options = {config->no_publish, config->expect, config->expected_ref,
-                                          &writer->observer};
+                                          &writer->observer, &writer->cancelled};
     if (!shards) {
         return sfi_fail_memory(err, config->num_dbs * sizeof *shards);
     }
@@ -460,8 +460,12 @@ shardy_status shardy_writer_finish(shardy_writer *writer, shardy_build_result *r
     sfi_writer_progress(writer, true);
     st = publish(writer, &published, &error);
     if ((st == SHARDY_OK || keep_objects(st, &published)) && result) {
-        shardy_status filled = fill_result(writer, &published, &local, &error);
-        st = st == SHARDY_OK ? filled : st;
+        shardy_status filled = fill_result(writer, &published, &local, NULL);
+        if (st == SHARDY_OK && filled != SHARDY_OK) { /* "out of memory" would deny the publish */
+            st = sfi_fail(&error, SHARDY_UNKNOWN, "run %s is stored%s, but cannot be described: %s",
+                          writer->config.run_id, published.published ? " and current" : "",
+                          shardy_status_text(filled));
+        }
     }
 out:
     writer->finished = true;

@@ -443,7 +443,9 @@ static void urls_that_open(void **state)
         {"file:///a\nb", NULL, SHARDY_CONFIG},
         {"/plain/path", NULL, SHARDY_CONFIG},
         {"", NULL, SHARDY_CONFIG},
-        {"s3://bucket/prefix", NULL, SHARDY_UNSUPPORTED},
+        {"s3://bucket/prefix", "s3://bucket/prefix", SHARDY_OK},
+        {"s3a://bucket/prefix", NULL, SHARDY_CONFIG},
+        {"gs://bucket/prefix", NULL, SHARDY_UNSUPPORTED},
         {"http://169.254.169.254/x", NULL, SHARDY_UNSUPPORTED},
     };
     (void)state;
