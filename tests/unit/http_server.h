@@ -256,6 +256,10 @@ static inline bool read_request(struct peer *peer)
         if (!peer_fill(peer)) {
             return false;
         }
+        if (peer->buffer[0] == 0x16) { /* a TLS handshake */
+            peer_text(peer, "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
+            return false;
+        }
     }
     size_t size = (size_t)(end - peer->buffer) + 4;
     snprintf(peer->head, sizeof peer->head, "%.*s", (int)size, peer->buffer);
