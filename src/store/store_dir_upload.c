@@ -2,7 +2,8 @@
  * store_dir_upload.c - objects written in order into a temporary file whose head comes last.
  *
  * Small appends are gathered into blocks. Write-back starts early, so that the final fsync finds
- * most pages on disk already.
+ * most pages on disk already. Large objects leave the page cache as they are written: they would
+ * push out what is needed sooner, such as the sorted runs they are made from.
  */
 #include "store/store_dir_internal.h"
 
@@ -14,6 +15,8 @@
 #include <unistd.h>
 
 #define WRITE_BACK_BYTES (UINT64_C(8) << 20)
+/* What stays in the page cache of one object. */
+#define KEEP_CACHED_BYTES (UINT64_C(256) << 20)
 
 struct dir_upload {
     struct sfi_upload base;
@@ -21,11 +24,30 @@ struct dir_upload {
     char *key;
     size_t head_size;
     struct sfi_dir_temp temp;
-    uint64_t size;   /* head included, block not */
-    uint64_t synced; /* write-back has been started up to here */
+    uint64_t size;    /* head included, block not */
+    uint64_t synced;  /* write-back has been started up to here */
+    uint64_t dropped; /* from KEEP_CACHED_BYTES up to here nothing is in the page cache */
     size_t used;
     uint8_t block[SFI_BLOCK_BYTES];
 };
+
+/* Advice about speed: failures change nothing. */
+static void write_back(struct dir_upload *upload)
+{
+    int fd = upload->temp.fd;
+    off_t begin = (off_t)upload->synced;
+    (void)sync_file_range(fd, begin, (off_t)upload->size - begin, SYNC_FILE_RANGE_WRITE);
+    if (upload->synced > upload->dropped) {
+        /* What was started the last time: wait for it, so that it can be let go. */
+        off_t from = (off_t)upload->dropped;
+        (void)sync_file_range(fd, from, begin - from,
+                              SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+                                  SYNC_FILE_RANGE_WAIT_AFTER);
+        (void)posix_fadvise(fd, from, begin - from, POSIX_FADV_DONTNEED);
+        upload->dropped = upload->synced;
+    }
+    upload->synced = upload->size;
+}
 
 static shardy_status write_out(struct dir_upload *upload, const uint8_t *data, size_t size,
                                shardy_error *err)
@@ -34,9 +56,7 @@ static shardy_status write_out(struct dir_upload *upload, const uint8_t *data, s
         sfi_dir_write(upload->store, upload->key, upload->temp.fd, data, size, upload->size, err));
     upload->size += size;
     if (upload->size - upload->synced >= WRITE_BACK_BYTES) {
-        (void)sync_file_range(upload->temp.fd, (off_t)upload->synced,
-                              (off_t)(upload->size - upload->synced), SYNC_FILE_RANGE_WRITE);
-        upload->synced = upload->size;
+        write_back(upload);
     }
     return SHARDY_OK;
 }
@@ -127,6 +147,7 @@ shardy_status sfi_dir_upload(struct sfi_store *base, const char *key, const char
     upload->head_size = head_size;
     upload->size = head_size;
     upload->synced = 0;
+    upload->dropped = KEEP_CACHED_BYTES;
     upload->used = 0;
     upload->temp.folder = -1;
     upload->temp.fd = -1;

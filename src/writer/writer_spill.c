@@ -105,8 +105,14 @@ static shardy_status write_all(const struct sfi_spill_file *file, const uint8_t 
 
 shardy_status sfi_spill_flush(struct sfi_spill_writer *writer, shardy_error *err)
 {
+    if (!writer->buf.size) {
+        return SHARDY_OK;
+    }
     SFI_RETURN_IF_ERR(
         write_all(writer->file, writer->buf.data, writer->buf.size, writer->offset, err));
+    /* Written early, pages can be given up at once when memory gets short. */
+    (void)sync_file_range(writer->file->fd, (off_t)writer->offset, (off_t)writer->buf.size,
+                          SYNC_FILE_RANGE_WRITE);
     writer->offset += writer->buf.size;
     writer->buf.size = 0;
     return SHARDY_OK;
@@ -210,9 +216,16 @@ static shardy_status fill(struct sfi_run_reader *reader, uint64_t need, shardy_e
             return sfi_fail_errno(err, SHARDY_IO, n < 0 ? errno : EIO,
                                   "cannot read back the spill file in %s", reader->file->dir);
         }
+        /* Nobody reads it again. */
+        (void)posix_fadvise(reader->file->fd, (off_t)reader->offset, n, POSIX_FADV_DONTNEED);
         reader->end += (size_t)n;
         reader->offset += (uint64_t)n;
         reader->left -= (uint64_t)n;
+    }
+    if (reader->left) {
+        uint64_t ahead = reader->left < reader->capacity ? reader->left : reader->capacity;
+        (void)posix_fadvise(reader->file->fd, (off_t)reader->offset, (off_t)ahead,
+                            POSIX_FADV_WILLNEED);
     }
     return SHARDY_OK;
 }
