@@ -70,6 +70,8 @@ static const struct option_spec options[] = {
     [OPT_HELP] = {"--help", OPTION_HELP, NULL, NULL, "Print this text and exit."},
 };
 
+static const char file_scheme[] = "file://";
+
 /* A build with everything it owns. */
 struct build {
     struct cli *cli;
@@ -209,8 +211,12 @@ static int locate(struct build *build)
     if (!location_resolve(text, &build->location, &problem)) {
         return cli_usage_error(build->cli, "Invalid value for '--to': '%s': %s.", text, problem);
     }
-    /* Publishing over some other file would replace it with a pointer. */
-    if (build->location.current_name != NULL) {
+    /*
+     * Publishing over some other file would replace it with a pointer. On S3 only names that begin
+     * with an underscore are taken for pointers, which nobody writes by mistake.
+     */
+    if (build->location.current_name != NULL &&
+        strncmp(build->location.url, file_scheme, strlen(file_scheme)) == 0) {
         return cli_usage_error(build->cli, "Invalid value for '--to': '%s' is a file.", text);
     }
     return 0;
@@ -241,6 +247,7 @@ static shardy_status open_writer(struct build *build, shardy_error *err)
     shardy_writer_options request = SHARDY_WRITER_OPTIONS_INIT;
 
     request.url = build->location.url;
+    request.current_name = build->location.current_name;
     request.run_id = values[OPT_RUN_ID].text;
     request.num_dbs = (uint32_t)values[OPT_SHARDS].number;
     request.max_keys_per_shard = (uint64_t)values[OPT_MAX_KEYS].number;

@@ -1,9 +1,9 @@
 /*
  * cmd_iam_policy.c - `shardy iam-policy`: the least AWS policy that reading or building needs.
  *
- * Readers get objects, and list the prefix for the history and when the current manifest is damaged.
- * Builders also put objects and abort their own multipart uploads. Nobody needs to delete: a failed
- * build tries to remove its own shards, and leaves them to a cleanup when it may not.
+ * Readers get objects, and list the prefix for the history and when the current manifest is
+ * damaged. Builders also put objects and abort their own multipart uploads. Nobody needs to delete:
+ * a failed build tries to remove its own shards, and leaves them to a cleanup when it may not.
  */
 #include "cli.h"
 

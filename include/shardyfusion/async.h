@@ -64,16 +64,16 @@ typedef struct shardy_completion {
  *         (`completion` names neither callback nor queue), SHARDY_INPUT (the key),
  *         SHARDY_READER_STATE (closed), SHARDY_NO_MEMORY
  */
-SHARDY_API SHARDY_CHECKED shardy_status
-shardy_reader_get_async(shardy_reader *reader, const shardy_key *key,
-                        const shardy_completion *completion, shardy_operation **operation,
-                        shardy_error *err);
+SHARDY_API SHARDY_CHECKED shardy_status shardy_reader_get_async(shardy_reader *reader,
+                                                                const shardy_key *key,
+                                                                const shardy_completion *completion,
+                                                                shardy_operation **operation,
+                                                                shardy_error *err);
 
 /** As shardy_reader_get_async() for many keys of one snapshot; order is kept. */
-SHARDY_API SHARDY_CHECKED shardy_status
-shardy_reader_multi_get_async(shardy_reader *reader, const shardy_key *keys, size_t count,
-                              const shardy_completion *completion, shardy_operation **operation,
-                              shardy_error *err);
+SHARDY_API SHARDY_CHECKED shardy_status shardy_reader_multi_get_async(
+    shardy_reader *reader, const shardy_key *keys, size_t count,
+    const shardy_completion *completion, shardy_operation **operation, shardy_error *err);
 
 /**
  * Ask for the end of an operation. Its result still comes, once: SHARDY_CANCELLED, or the answer

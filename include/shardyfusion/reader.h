@@ -4,6 +4,9 @@
  * A reader follows the `_CURRENT` pointer of one prefix; it advances only through
  * shardy_reader_refresh(). Readers and snapshots are shared freely between threads. Every single
  * call sees exactly one published snapshot.
+ *
+ * A process that forks may go on with a reader in the child when no call on it was in progress at
+ * that moment; threads and connections of the library are made anew there.
  */
 #ifndef SHARDYFUSION_READER_H
 #define SHARDYFUSION_READER_H
@@ -56,7 +59,8 @@ typedef struct shardy_reader_options {
     shardy_relocate relocate;
     bool no_fallback;      /**< fail when the current manifest is malformed; otherwise up to
                                 three older ones are tried. Pinned readers never fall back */
-    bool verify_checksums; /**< check the recorded checksum when a shard is opened */
+    bool verify_checksums; /**< check the recorded checksum when a shard is opened; downloads are
+                                always checked, ranges cannot be */
     uint32_t threads;      /**< threads of an eager open; 0 = all processors */
     const shardy_event_sink *events;          /**< borrowed until reader and snapshots are freed;
                                                    NULL = none */
@@ -138,7 +142,10 @@ SHARDY_API SHARDY_CHECKED shardy_status shardy_reader_open(const shardy_reader_o
  */
 SHARDY_API void shardy_reader_close(shardy_reader *reader);
 
-/** Close, then release. No other call on the reader may be in progress. NULL is accepted. */
+/**
+ * Close, wait for operations of shardyfusion/async.h that are in flight, then release. No other
+ * call on the reader may be in progress, and not from a completion callback. NULL is accepted.
+ */
 SHARDY_API void shardy_reader_free(shardy_reader *reader);
 
 /**

@@ -42,6 +42,20 @@ typedef struct shardy_progress {
     uint32_t num_dbs; /**< 0 while unknown (max_keys_per_shard) */
 } shardy_progress;
 
+/**
+ * What is known about the order of rows. Rows that arrive together by shard need neither the whole
+ * table in memory nor a local disk: a shard is complete, built, stored and forgotten when the first
+ * row of another shard arrives. A broken promise is SHARDY_INPUT naming row, key and shard, ends
+ * the build, and nothing is published. The shards are the same in all orders.
+ */
+typedef enum shardy_input_order {
+    SHARDY_INPUT_ANY = 0,     /**< any order */
+    SHARDY_INPUT_GROUPED = 1, /**< all rows of a shard together, as after a shuffle by shard */
+    SHARDY_INPUT_SORTED = 2   /**< grouped, and the stored bytes of keys ascend within a shard: no
+                                   more than one batch is held, except with SHARDY_PAGE_SIZE_AUTO,
+                                   which looks at all rows of a shard first */
+} shardy_input_order;
+
 /** What to do when another run became current while this one was being built. */
 typedef enum shardy_publish_policy {
     SHARDY_PUBLISH_LATEST = 0, /**< replace it, and report which run was replaced */
@@ -82,6 +96,8 @@ typedef struct shardy_writer_options {
     void *progress_arg;
     const shardy_store_option *store_options; /**< see shardyfusion/store.h */
     size_t store_option_count;
+    shardy_input_order input_order; /**< see shardy_input_order; not ANY: without
+                                         max_keys_per_shard, as shards must be known by row */
 } shardy_writer_options;
 
 #define SHARDY_WRITER_OPTIONS_INIT                   \
@@ -105,7 +121,8 @@ typedef struct shardy_build_result {
     uint64_t bytes_written; /**< shard databases, without sidecars */
     uint64_t spilled_bytes; /**< bytes of sorted runs written to spill_dir */
     uint64_t read_us;       /**< time from open to finish */
-    uint64_t build_us;      /**< time of sorting, merging and writing shards */
+    uint64_t build_us;      /**< time of sorting, merging and writing shards; with an input_order
+                                 the part of it after the last row */
     uint64_t publish_us;    /**< time of manifest and pointer */
     void *owner;            /**< private */
 } shardy_build_result;
@@ -130,7 +147,8 @@ SHARDY_API SHARDY_CHECKED shardy_status shardy_writer_open(const shardy_writer_o
  * @param value  `value_size` bytes; may be NULL when `value_size` is 0
  * @return SHARDY_OK; SHARDY_INPUT naming row number and value (kind or range of the key);
  *         SHARDY_LIMIT (key or value too long); SHARDY_IO (spill); SHARDY_CANCELLED. After a
- *         failure the row is not part of the build; the writer may go on.
+ *         failure the row is not part of the build; the writer may go on. With an input_order also
+ *         SHARDY_STORE; rows are gathered, so that a later call may name this row as out of order.
  */
 SHARDY_API SHARDY_CHECKED shardy_status shardy_writer_add(shardy_writer *writer,
                                                           const shardy_key *key, const void *value,
@@ -148,7 +166,7 @@ SHARDY_API SHARDY_CHECKED shardy_status shardy_writer_add(shardy_writer *writer,
  * @return SHARDY_OK; SHARDY_CONFIG (column missing, type, malformed array); SHARDY_INPUT naming row
  *         number (counted from 0 over the whole build) and value: null, kind or range of a key;
  *         SHARDY_LIMIT; SHARDY_IO; SHARDY_CANCELLED. After a failure no row of the batch is part
- *         of the build.
+ *         of the build. With an input_order also SHARDY_STORE.
  */
 SHARDY_API SHARDY_CHECKED shardy_status shardy_writer_add_batch(shardy_writer *writer,
                                                                 const struct ArrowSchema *schema,

@@ -120,6 +120,15 @@ void sfi_credential_provider_free(struct sfi_credential_provider *provider)
     sfi_free(provider);
 }
 
+bool sfi_credentials_on_thread(struct sfi_credential_provider *provider)
+{
+    enter_process(provider);
+    pthread_mutex_lock(&provider->synced.lock);
+    bool here = provider->synced.joinable && pthread_equal(provider->synced.thread, pthread_self());
+    pthread_mutex_unlock(&provider->synced.lock);
+    return here;
+}
+
 static struct sfi_lookup lookup_of(struct sfi_credential_provider *p)
 {
     return (struct sfi_lookup){.config = &p->config,
@@ -194,7 +203,9 @@ static bool finish_locked(struct sfi_credential_provider *p, struct sfi_held *fo
 {
     int64_t now = sfi_config_now(&p->config);
     struct sfi_held *current = p->synced.current;
-    if (found && !(current && sfi_held_same(current, found))) {
+    bool same = found && current && sfi_held_same(current, found);
+    bool longer = same && !was_rejected && current->public.expires_at != found->public.expires_at;
+    if (found && (!same || longer)) {
         publish_locked(p, found);
         return true;
     }

@@ -44,8 +44,10 @@ struct sfi_credential_provider;
 shardy_status sfi_credential_provider_new(const struct sfi_credentials_options *options,
                                           struct sfi_credential_provider **provider,
                                           shardy_error *err);
-/* Waits for a renewal in progress. NULL is accepted. */
+/* Waits for a renewal in progress. Not from a callback. NULL is accepted. */
 void sfi_credential_provider_free(struct sfi_credential_provider *provider);
+/* Whether this is the provider's renewal thread. */
+bool sfi_credentials_on_thread(struct sfi_credential_provider *provider);
 
 /*
  * Called with credentials, or with a failure that says what was tried, in order. `credentials` is

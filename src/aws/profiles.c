@@ -146,7 +146,7 @@ bool sfi_region_is_valid(const char *region)
 {
     for (const char *p = region; *p; p++) {
         bool letter = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z');
-        if (!letter && !(*p >= '0' && *p <= '9') && !strchr("-_.", *p)) {
+        if (!letter && !(*p >= '0' && *p <= '9') && *p != '-' && *p != '_') {
             return false;
         }
     }

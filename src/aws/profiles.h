@@ -34,7 +34,7 @@ const char *sfi_profiles_session(const struct sfi_profiles *profiles, const char
                                  const char *key);
 /* "~/x" and "~" to the home folder; other paths copied. CONFIG: no home folder. */
 shardy_status sfi_home_path(const char *path, char **out, shardy_error *err);
-/* Letters, digits, '-', '_' and '.': fit for a host name and a signature. */
+/* Letters, digits, '-' and '_': one label of a host name, and fit for a signature. */
 bool sfi_region_is_valid(const char *region);
 
 #endif

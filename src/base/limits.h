@@ -134,6 +134,8 @@
 /* Threads of a reader that open shards for asynchronous lookups, and parallel blocking opens. */
 #define SFI_OPENER_THREADS 2u
 #define SFI_OPEN_PARALLEL  8u
+/* Shards of a remote store that a verification holds in memory at once. */
+#define SFI_VERIFY_REMOTE_SHARDS 4u
 /* Shards prepared in one go by an eager open: bounds the requests in flight. */
 #define SFI_OPEN_BATCH 256u
 /* HTTP connections of one client: enough to fill 10 Gbit/s at S3's 50 to 90 MB/s each. */
@@ -145,6 +147,8 @@
 #define SFI_HTTP_CONNECT_MS 10000u
 /* No byte moved: S3 answers within a second, or has lost us. */
 #define SFI_HTTP_STALL_MS 30000u
+/* Less than so many bytes in that time is a stall too: 34 bytes a second are nobody's network. */
+#define SFI_HTTP_STALL_BYTES 1024u
 /* Unused connections are closed before middle boxes forget them (usually 350 s) or servers do. */
 #define SFI_HTTP_IDLE_S 60u
 /* Header block of an answer: S3 allows 2 KiB of user metadata; anything larger is not S3. */

@@ -263,10 +263,10 @@ void sfi_http_schedule(struct sfi_http_client *client, struct sfi_http_timer *ti
 {
     uint64_t delay = delay_ms < UINT64_MAX / 4000 ? delay_ms : UINT64_MAX / 4000;
     adopt(client);
+    pthread_mutex_lock(&client->synced.lock); /* somebody may be cancelling it already */
     timer->cancelled = false;
     timer->next = NULL;
     timer->due_us = sfi_monotonic_us() + delay * 1000;
-    pthread_mutex_lock(&client->synced.lock);
     shardy_status st = start_locked(client, NULL);
     if (st == SHARDY_OK) {
         sfi_http_wheel_add(&client->synced.wheel, timer);

@@ -16,7 +16,7 @@ struct sfi_http_client;
 struct sfi_http_options {
     unsigned max_connections;
     uint64_t connect_timeout_ms; /* DNS, TCP, TLS */
-    uint64_t stall_timeout_ms;   /* no answer byte, or no request byte taken, for so long */
+    uint64_t stall_timeout_ms;   /* less than SFI_HTTP_STALL_BYTES came or went in so long */
     const char *ca_file;         /* PEM bundle instead of the system's; NULL = system */
     bool insecure_tls;           /* accept any certificate */
     bool no_proxy; /* ignore the proxy environment, as it is now (metadata services) */

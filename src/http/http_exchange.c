@@ -51,12 +51,23 @@ static void active_remove(struct sfi_http_exchange *exchange)
 void sfi_http_exchange_moved(struct sfi_http_exchange *exchange)
 {
     struct sfi_http_loop *loop = exchange->loop;
+    exchange->moved = 0;
     if (exchange->moved_us != loop->now_us) {
         exchange->moved_us = loop->now_us;
         if (loop->active_last != exchange) {
             active_remove(exchange);
             active_push(exchange);
         }
+    }
+}
+
+/* Bytes went or came. A few of them do not count: a server that sends one now and then would keep
+ * the exchange for ever. */
+static void move(struct sfi_http_exchange *exchange, uint64_t bytes)
+{
+    exchange->moved += bytes;
+    if (exchange->patient || exchange->moved >= SFI_HTTP_STALL_BYTES) {
+        sfi_http_exchange_moved(exchange);
     }
 }
 
@@ -94,7 +105,7 @@ static size_t on_header(char *line, size_t size, size_t count, void *arg)
     struct sfi_http_exchange *exchange = arg;
     struct sfi_buf *head = &exchange->request->answer_head;
     size_t bytes = size * count;
-    sfi_http_exchange_moved(exchange);
+    move(exchange, exchange->head_bytes ? bytes : SFI_HTTP_STALL_BYTES);
     exchange->head_bytes += bytes;
     if (exchange->head_bytes > SFI_HTTP_HEAD_MAX) {
         exchange->stop = SFI_HTTP_LOST;
@@ -186,7 +197,7 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg)
     struct sfi_http_exchange *exchange = arg;
     struct sfi_buf *out = &exchange->request->data;
     size_t bytes = size * count;
-    sfi_http_exchange_moved(exchange);
+    move(exchange, exchange->body_seen ? bytes : SFI_HTTP_STALL_BYTES);
     if (!exchange->body_seen && !begin_body(exchange)) {
         stop_without_memory(exchange);
         return 0;
@@ -213,8 +224,9 @@ static int on_progress(void *arg, curl_off_t down_total, curl_off_t down, curl_o
     (void)down;
     (void)up_total;
     if (up != exchange->uploaded) {
+        uint64_t bytes = up > exchange->uploaded ? (uint64_t)(up - exchange->uploaded) : 0;
         exchange->uploaded = up;
-        sfi_http_exchange_moved(exchange);
+        move(exchange, bytes);
     }
     return 0;
 }
@@ -315,6 +327,7 @@ void sfi_http_exchange_start(struct sfi_http_loop *loop, struct sfi_http_request
     }
     request->exchange = exchange;
     exchange->moved_us = loop->now_us;
+    exchange->moved = 0;
     active_push(exchange);
 }
 

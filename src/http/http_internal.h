@@ -80,12 +80,14 @@ struct sfi_http_exchange {
     struct sfi_http_request *request;
     struct sfi_http_exchange *next; /* active: least recently moved first; idle: a stack */
     struct sfi_http_exchange *prev;
-    uint64_t moved_us; /* when a byte moved last */
+    uint64_t moved_us; /* when the exchange got on last */
+    uint64_t moved;    /* bytes since */
     curl_off_t uploaded;
     size_t head_bytes; /* of all header blocks of the exchange */
     uint64_t body_max;
     bool sent;       /* a connection was ready and the request may have left */
     bool repeatable; /* curl may send it again on another connection */
+    bool patient;    /* any byte of the answer is progress */
     bool has_body;   /* even if empty: Content-Length is sent */
     bool head_done;  /* later header lines are trailers */
     bool body_seen;

@@ -165,6 +165,7 @@ static CURLcode setup_method(struct sfi_http_exchange *exchange)
     bool get = strcmp(method, "GET") == 0;
     bool head = strcmp(method, "HEAD") == 0;
     exchange->repeatable = get || head;
+    exchange->patient = strcmp(method, "POST") == 0; /* S3 completes uploads behind blanks */
     exchange->has_body =
         request->body.size > 0 || strcmp(method, "PUT") == 0 || strcmp(method, "POST") == 0;
     curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);

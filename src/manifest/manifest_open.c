@@ -181,6 +181,28 @@ static shardy_status configure(struct sfi_manifest *manifest, shardy_error *err)
     return SHARDY_OK;
 }
 
+/*
+ * An image that was cut off, or has bytes behind its end: SQLite reads it as far as it goes, and
+ * rows would turn out damaged much later. Its header (SQLite file format, 1.3) says how long it is.
+ */
+static shardy_status check_size(const struct sfi_mapping *image, shardy_error *err)
+{
+    uint64_t page_size = image->size < 100 ? 0 : (uint64_t)sfi_get_u16be(image->data + 16);
+    page_size = page_size == 1 ? 65536 : page_size;
+    if (page_size && image->size % page_size == 0) {
+        /* The number of pages counts when the change counter is the one it was written with. */
+        uint64_t pages = sfi_get_u32be(image->data + 28);
+        bool valid = pages && sfi_get_u32be(image->data + 24) == sfi_get_u32be(image->data + 92);
+        if (!valid || pages * page_size == image->size) {
+            return SHARDY_OK;
+        }
+    }
+    return sfi_fail(err, SHARDY_MANIFEST,
+                    "Manifest payload is not a valid SQLite database: %zu bytes are not what its "
+                    "header says; it was cut off or damaged",
+                    image->size);
+}
+
 static shardy_status open_image(struct sfi_manifest *manifest, shardy_error *err)
 {
     const struct sfi_mapping *image = &manifest->image;
@@ -192,6 +214,7 @@ static shardy_status open_image(struct sfi_manifest *manifest, shardy_error *err
         return sfi_fail(err, SHARDY_LIMIT, "the manifest has %zu bytes, the limit is %" PRIu64,
                         image->size, SFI_MANIFEST_MAX_BYTES);
     }
+    SFI_RETURN_IF_ERR(check_size(image, err));
     int rc = sqlite3_open_v2(":memory:", &manifest->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX,
                              NULL);
     if (rc == SQLITE_OK) {

@@ -303,9 +303,11 @@ static shardy_status read_back(struct sfi_store *store, const char *key, struct 
                                shardy_error *err)
 {
     struct sfi_buf stored;
-    sfi_buf_init(&stored, SIZE_MAX - 1);
-    shardy_status st = sfi_store_get(store, key, 0, &stored, NULL, err);
-    if (st == SHARDY_OK && sfi_bytes_compare(sfi_buf_view(&stored), image) != 0) {
+    sfi_buf_init(&stored, image.size + 1);
+    /* One byte more tells that they differ; how much more there is does not matter. */
+    shardy_status st = sfi_store_get(store, key, image.size + 1, &stored, NULL, err);
+    if (st == SHARDY_LIMIT ||
+        (st == SHARDY_OK && sfi_bytes_compare(sfi_buf_view(&stored), image) != 0)) {
         st = sfi_fail(err, SHARDY_CONFLICT,
                       "%s/%s: another manifest is stored there; publish under another run id",
                       store->url, key);

@@ -1,6 +1,6 @@
 /*
- * access.c - the life of what a reader needs on a remote store, and what manifest entries tell about
- * reading shards from afar. Which shard is read how is slots.c.
+ * access.c - the life of what a reader needs on a remote store, and what manifest entries tell
+ * about reading shards from afar. Which shard is read how is slots.c.
  */
 #include "reader/access.h"
 
@@ -31,8 +31,7 @@ shardy_status sfi_access_new(struct sfi_store *store, const shardy_reader_option
     }
     atomic_init(&access->users, 1);
     access->store = sfi_store_acquire(store);
-    sfi_fetcher_init(&access->fetcher, store,
-                     budget < INT64_MAX ? (int64_t)budget : INT64_MAX);
+    sfi_fetcher_init(&access->fetcher, store, budget < INT64_MAX ? (int64_t)budget : INT64_MAX);
     sfi_opener_init(&access->opener);
     pthread_mutex_init(&access->lock, NULL);
     pthread_cond_init(&access->idle, NULL);

@@ -1,7 +1,7 @@
 /*
- * async.c - lookups that are submitted. On mapped shards they are done at once. On a remote store an
- * operation is the same state machine as a synchronous call (wave.c), gone on with by whoever ends
- * its last request; shards that must be downloaded first are opened by an opener thread.
+ * async.c - lookups that are submitted. On mapped shards they are done at once. On a remote store
+ * an operation is the same state machine as a synchronous call (wave.c), gone on with by whoever
+ * ends its last request; shards that must be downloaded first are opened by an opener thread.
  *
  * An operation is counted by its handle and by whoever will go on with it: always exactly one of
  * the submitting thread, a fetch, an opener's job, or a thread that cancelled.
@@ -38,8 +38,7 @@ void shardy_result_clear(shardy_result *result)
 
 void shardy_operation_release(shardy_operation *operation)
 {
-    if (operation &&
-        atomic_fetch_sub_explicit(&operation->refs, 1, memory_order_acq_rel) == 1) {
+    if (operation && atomic_fetch_sub_explicit(&operation->refs, 1, memory_order_acq_rel) == 1) {
         sfi_access_release(operation->access);
         sfi_free(operation);
     }
@@ -237,8 +236,8 @@ static shardy_status submit_remote(const struct call *call, shardy_snapshot *sna
     operation->fetch.fetcher = &operation->access->fetcher;
     operation->fetch.ready = landed;
     operation->fetch.arg = operation;
-    shardy_status st = sfi_wave_init(&operation->wave, snapshot, call->keys, call->count,
-                                     call->many, true, err);
+    shardy_status st =
+        sfi_wave_init(&operation->wave, snapshot, call->keys, call->count, call->many, true, err);
     if (st != SHARDY_OK) {
         discard(operation);
         return st;

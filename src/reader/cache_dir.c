@@ -319,17 +319,13 @@ static shardy_status reserve(struct sfi_cache_dir *dir, int dir_fd, int fd, uint
                              shardy_error *err)
 {
     for (bool again = true;; again = false) {
-        if (fallocate(fd, 0, 0, (off_t)size) == 0) {
-            return SHARDY_OK;
+        int failure;
+        do {
+            failure = fallocate(fd, 0, 0, (off_t)size) == 0 ? 0 : errno;
+        } while (failure == EINTR);
+        if (failure == 0 || failure == EOPNOTSUPP || failure == ENOSYS) {
+            return SHARDY_OK; /* where it is not supported, writing will tell */
         }
-        if (errno == EOPNOTSUPP || errno == ENOSYS) {
-            return SHARDY_OK; /* writing will tell */
-        }
-        if (errno == EINTR) {
-            again = true;
-            continue;
-        }
-        int failure = errno;
         pthread_mutex_lock(&dir->lock);
         uint64_t freed = again && failure == ENOSPC ? sweep_locked(dir, dir_fd, 0) : 0;
         pthread_mutex_unlock(&dir->lock);
@@ -347,15 +343,21 @@ shardy_status sfi_cache_temp(struct sfi_cache_dir *dir, int dir_fd, uint64_t siz
     static atomic_uint s_number;
     *fd = -1;
     SFI_RETURN_IF_ERR(make_room(dir, dir_fd, size, err));
-    do {
+    for (;;) {
         snprintf(temp, SFI_CACHE_TEMP_SIZE, TEMP_PREFIX "%ld-%u", (long)getpid(),
                  atomic_fetch_add_explicit(&s_number, 1, memory_order_relaxed));
         *fd = openat(dir_fd, temp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    } while (*fd < 0 && errno == EEXIST);
-    if (*fd < 0) {
-        return io_error(dir, "write to", err);
+        if (*fd < 0 && errno != EEXIST) {
+            return io_error(dir, "write to", err);
+        }
+        /* Before it was locked, somebody's sweep may have taken it for left behind. */
+        if (*fd >= 0 && (!lock_file(*fd, LOCK_EX) || still_named(dir_fd, temp, *fd))) {
+            break;
+        }
+        if (*fd >= 0) {
+            close(*fd);
+        }
     }
-    (void)lock_file(*fd, LOCK_EX);
     shardy_status st = reserve(dir, dir_fd, *fd, size, err);
     if (st != SHARDY_OK) {
         (void)unlinkat(dir_fd, temp, 0);
@@ -368,10 +370,11 @@ shardy_status sfi_cache_temp(struct sfi_cache_dir *dir, int dir_fd, uint64_t siz
 shardy_status sfi_cache_publish(struct sfi_cache_dir *dir, int dir_fd, int fd, const char *temp,
                                 const char *name, uint64_t size, shardy_error *err)
 {
-    (void)lock_file(fd, LOCK_SH); /* a maker's lock becomes a reader's */
     if (renameat(dir_fd, temp, dir_fd, name) != 0) {
         return io_error(dir, "rename a file of", err);
     }
+    /* A maker's lock becomes a reader's, but not in one step: not before it has its name. */
+    (void)lock_file(fd, LOCK_SH);
     pthread_mutex_lock(&dir->lock);
     dir->total += size;
     pthread_mutex_unlock(&dir->lock);

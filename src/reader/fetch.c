@@ -137,15 +137,14 @@ static size_t count_shards(struct sfi_fetcher *fetcher)
     return count;
 }
 
-/* Down to 7/8 of the budget, so that not every answer that arrives starts another sweep. */
-void sfi_fetcher_trim(struct sfi_fetcher *fetcher)
+/* Down to 7/8 of the budget, so that not every wave starts another sweep. */
+void sfi_fetcher_trim(struct sfi_fetcher *fetcher, int64_t bound, unsigned sweeps)
 {
-    if (atomic_load(&fetcher->resident) <= fetcher->budget ||
-        atomic_flag_test_and_set(&fetcher->trimming)) {
+    if (atomic_load(&fetcher->resident) <= bound || atomic_flag_test_and_set(&fetcher->trimming)) {
         return;
     }
     int64_t goal = fetcher->budget - fetcher->budget / 8;
-    for (size_t turns = 2 * count_shards(fetcher); turns > 0; turns--) {
+    for (size_t turns = sweeps * count_shards(fetcher); turns > 0; turns--) {
         int64_t resident = atomic_load(&fetcher->resident);
         if (resident <= goal) {
             break;

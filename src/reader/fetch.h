@@ -8,8 +8,8 @@
  *
  * One fetcher a reader. A range that is in flight is not requested again: whoever needs it later
  * waits for the same request. The lock of a fetcher guards flights, waits and its list of shards;
- * no request, callback or eviction happens with it held. Requests complete on a thread of the store,
- * which copies the bytes into the image; a thread that waits does the rest itself.
+ * no request, callback or eviction happens with it held. Requests complete on a thread of the
+ * store, which copies the bytes into the image; a thread that waits does the rest itself.
  */
 #ifndef SFI_READER_FETCH_H
 #define SFI_READER_FETCH_H
@@ -53,10 +53,10 @@ struct sfi_remote_shard {
 };
 
 struct sfi_fetcher {
-    struct sfi_store *store; /* borrowed from whoever owns the fetcher */
-    int64_t budget;          /* bytes of pages in memory */
+    struct sfi_store *store;  /* borrowed from whoever owns the fetcher */
+    int64_t budget;           /* bytes of pages in memory */
     _Atomic int64_t resident; /* below zero while a fill is not yet counted */
-    _Atomic uint64_t stamp; /* counts arrivals */
+    _Atomic uint64_t stamp;   /* counts arrivals */
     atomic_flag trimming;
     pthread_mutex_t lock;
     pthread_cond_t idle; /* no flight is left */
@@ -76,8 +76,12 @@ shardy_status sfi_remote_shard_new(struct sfi_fetcher *fetcher, uint32_t db_id, 
                                    struct sfi_remote_shard **shard, shardy_error *err);
 void sfi_remote_shard_release(struct sfi_remote_shard *shard); /* NULL is accepted */
 
-/* Empty pages until the budget holds again, or two sweeps have passed over everything. */
-void sfi_fetcher_trim(struct sfi_fetcher *fetcher);
+/*
+ * When more than `bound` is resident: empty pages that were not used lately, until the budget holds
+ * or `sweeps` have passed over all shards. Between the waves of a lookup, so that it can use what
+ * it fetched: an answer that arrives only looks for twice the budget.
+ */
+void sfi_fetcher_trim(struct sfi_fetcher *fetcher, int64_t bound, unsigned sweeps);
 
 /* --- waiting -----------------------------------------------------------------------------------
  */
@@ -130,7 +134,8 @@ shardy_status sfi_fetch_wait(struct sfi_fetch *fetch, struct sfi_wants *wants, u
                              bool progress, shardy_error *err);
 /* No more waves: pending and later ones fail with CANCELLED. Any thread. */
 void sfi_fetch_cancel(struct sfi_fetch *fetch);
-void sfi_fetch_clear(struct sfi_fetch *fetch); /* nothing is pending */
+/* The end of a party; nothing is pending. */
+void sfi_fetch_clear(struct sfi_fetch *fetch);
 
 /* LIMIT when waves only repeat what was fetched before. Called with each wave. */
 shardy_status sfi_thrash_check(struct sfi_thrash *thrash, const struct sfi_wants *wants,
@@ -147,7 +152,8 @@ void sfi_wants_normalise(struct sfi_wants *wants);
  * one of at most SFI_REQUEST_MAX, larger ones are cut into equal parts. Appends to `ranges`.
  */
 bool sfi_wants_plan(const struct sfi_wants *wants, struct sfi_wants *ranges);
-/* Keep only as many normalised wants as one wave may fetch: requests, and bytes. */
+/* Keep the first `bytes` of wants as they were asked for: what is urgent stands before what is read
+ * ahead, and must not be left out for it. */
 void sfi_wants_limit(struct sfi_wants *wants, uint64_t bytes);
 /* Append; false: out of memory. */
 bool sfi_ranges_add(struct sfi_wants *ranges, const struct sfi_want *range);

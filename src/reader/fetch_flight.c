@@ -27,8 +27,8 @@ struct sfi_flight {
     struct sfi_flight *kill_next;
     struct sfi_wait *waits;
     uint64_t joined; /* the wave that joined it last */
-    bool submitted; /* the store has it: it can be cancelled */
-    bool listed;    /* in its shard's list: others may join */
+    bool submitted;  /* the store has it: it can be cancelled */
+    bool listed;     /* in its shard's list: others may join */
     bool landed;
 };
 
@@ -142,8 +142,9 @@ static shardy_status land_database(struct sfi_flight *flight, uint64_t *added, s
         return replaced_error(flight, err);
     }
     if (st == SHARDY_NOT_FOUND) {
-        sfi_error_prefix(err, "shard %u is gone, perhaps cleaned up (snapshot expired); "
-                              "refresh the reader: ",
+        sfi_error_prefix(err,
+                         "shard %u is gone, perhaps cleaned up (snapshot expired); "
+                         "refresh the reader: ",
                          flight->shard->db_id);
     }
     return st;
@@ -200,9 +201,8 @@ static void flight_done(struct sfi_store_request *request)
     struct sfi_fetcher *fetcher = flight->shard->fetcher;
     shardy_error error = SHARDY_ERROR_INIT;
     uint64_t added = 0;
-    shardy_status st = flight->object == SFI_REMOTE_SIDECAR
-                           ? land_sidecar(flight, &added, &error)
-                           : land_database(flight, &added, &error);
+    shardy_status st = flight->object == SFI_REMOTE_SIDECAR ? land_sidecar(flight, &added, &error)
+                                                            : land_database(flight, &added, &error);
     sfi_buf_clear(&request->data);
     atomic_fetch_add(&fetcher->resident, (int64_t)added);
 
@@ -216,7 +216,9 @@ static void flight_done(struct sfi_store_request *request)
     pthread_mutex_unlock(&fetcher->lock);
 
     run_ready(ready);
-    sfi_fetcher_trim(fetcher);
+    if (fetcher->budget < INT64_MAX / 2) {
+        sfi_fetcher_trim(fetcher, 2 * fetcher->budget, 1);
+    }
     flight_unref(flight);
     pthread_mutex_lock(&fetcher->lock);
     if (--fetcher->flights == 0) {
@@ -350,8 +352,8 @@ static struct sfi_flight *new_flight(const struct sfi_want *range)
 static bool make_flights(struct sfi_fetch *fetch, const struct sfi_wants *ranges, uint64_t wave,
                          struct launch *launch)
 {
-    launch->requests = ranges->count ? sfi_array_alloc(ranges->count, sizeof *launch->requests)
-                                     : NULL;
+    launch->requests =
+        ranges->count ? sfi_array_alloc(ranges->count, sizeof *launch->requests) : NULL;
     if (ranges->count && !launch->requests) {
         return false;
     }
@@ -442,12 +444,14 @@ static bool begin(struct sfi_fetch *fetch, struct sfi_wants *wants, uint64_t sin
     uint64_t half = (uint64_t)fetcher->budget / 2;
     shardy_error error = SHARDY_ERROR_INIT;
     shardy_status st = SHARDY_OK;
+    sfi_fetcher_trim(fetcher, fetcher->budget, 1);
     if (!wants->count) {
         st = sfi_fail(&error, SHARDY_CORRUPT, "a shard neither answers nor says what it misses");
     } else {
-        sfi_wants_normalise(wants);
-        st = sfi_thrash_check(&fetch->thrash, wants, progress, fetcher->budget, &error);
         sfi_wants_limit(wants, half > SFI_WAVE_BYTES_MIN ? half : SFI_WAVE_BYTES_MIN);
+        sfi_wants_normalise(wants);
+        wants->count = wants->count < SFI_WAVE_REQUESTS ? wants->count : SFI_WAVE_REQUESTS;
+        st = sfi_thrash_check(&fetch->thrash, wants, progress, fetcher->budget, &error);
     }
     pthread_mutex_lock(&fetcher->lock);
     free_waits(fetch);
@@ -554,6 +558,9 @@ void sfi_fetch_cancel(struct sfi_fetch *fetch)
 
 void sfi_fetch_clear(struct sfi_fetch *fetch)
 {
-    free_waits(fetch);
+    if (fetch->waits) {
+        free_waits(fetch);
+        sfi_fetcher_trim(fetch->fetcher, fetch->fetcher->budget, 2);
+    }
     sfi_thrash_clear(&fetch->thrash);
 }

@@ -75,9 +75,6 @@ void sfi_wants_limit(struct sfi_wants *wants, uint64_t bytes)
             return;
         }
         sum += want->length;
-        if (i + 1 == SFI_WAVE_REQUESTS) {
-            wants->count = i + 1;
-        }
     }
 }
 

@@ -43,8 +43,7 @@ static shardy_status copy_part(void *arg, uint64_t offset, struct sfi_bytes byte
 {
     struct whole *whole = arg;
     if (offset > whole->size || bytes.size > whole->size - offset) {
-        return sfi_fail(err, SHARDY_CORRUPT, "%s: more bytes came than the object has",
-                        whole->key);
+        return sfi_fail(err, SHARDY_CORRUPT, "%s: more bytes came than the object has", whole->key);
     }
     if (bytes.size) {
         memcpy(whole->memory + offset, bytes.data, bytes.size);

@@ -131,8 +131,8 @@ static shardy_status collect(struct sfi_items_owner *owner, struct sfi_lookup *l
     return st;
 }
 
-static shardy_status look_up_chunk(struct sfi_items_owner *owner, const shardy_key *keys, size_t first,
-                                   size_t count, shardy_error *err)
+static shardy_status look_up_chunk(struct sfi_items_owner *owner, const shardy_key *keys,
+                                   size_t first, size_t count, shardy_error *err)
 {
     struct sfi_lookup lookups[CHUNK];
     uint8_t buffers[CHUNK][8];
@@ -204,9 +204,8 @@ shardy_status sfi_get_items(shardy_snapshot *snapshot, unsigned stripe, const sh
     memset(items, 0, sizeof *items);
     if (!owner) {
         sfi_snapshot_unref(snapshot, stripe);
-        return sfi_fail_memory(err, count < SIZE_MAX / sizeof(shardy_item)
-                                        ? count * sizeof(shardy_item)
-                                        : SIZE_MAX);
+        return sfi_fail_memory(
+            err, count < SIZE_MAX / sizeof(shardy_item) ? count * sizeof(shardy_item) : SIZE_MAX);
     }
     if (snapshot->access) {
         SFI_TRY(fetch_items(owner, keys, count, err));

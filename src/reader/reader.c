@@ -180,8 +180,9 @@ static shardy_status load_pointer(shardy_reader *reader, char *etag, bool *uncha
 {
     const struct sfi_manifest_store_ops *ops = reader->manifests->ops;
     *unchanged = false;
-    return ops->load_changed ? ops->load_changed(reader->manifests, etag, unchanged, ref, found, err)
-                             : ops->load_current(reader->manifests, ref, found, err);
+    return ops->load_changed
+               ? ops->load_changed(reader->manifests, etag, unchanged, ref, found, err)
+               : ops->load_current(reader->manifests, ref, found, err);
 }
 
 static shardy_status load_first(shardy_reader *reader, const shardy_reader_options *o,

@@ -125,7 +125,10 @@ void sfi_snapshot_retire(shardy_snapshot *snapshot);
 /* Take over the open shards of `from` that are the same in `snapshot`. */
 shardy_status sfi_snapshot_inherit(shardy_snapshot *snapshot, shardy_snapshot *from,
                                    shardy_error *err);
-/* Open every shard, in parallel. */
+/* Open every slot, in parallel; shards that are read by ranges need no request for that. */
+shardy_status sfi_snapshot_open_slots(shardy_snapshot *snapshot, unsigned threads,
+                                      shardy_error *err);
+/* The same, and read the navigation pages of those. */
 shardy_status sfi_snapshot_open_all(shardy_snapshot *snapshot, unsigned threads, shardy_error *err);
 /* The open shard of an id, opened when needed; sfi_empty_shard for an empty one. May block. */
 shardy_status sfi_snapshot_open_shard(shardy_snapshot *snapshot, uint32_t db_id,

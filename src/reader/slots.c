@@ -100,8 +100,8 @@ static shardy_status open_mapped(struct opening *opening, shardy_error *err)
     struct sfi_mapping image;
     memset(&image, 0, sizeof image);
     shardy_status st = SHARDY_OK;
-    SFI_TRY(gone(opening, sfi_store_map(opening->snapshot->store, opening->db_key, &image, err),
-                 err));
+    SFI_TRY(
+        gone(opening, sfi_store_map(opening->snapshot->store, opening->db_key, &image, err), err));
     SFI_TRY(check_size(info, &image, err));
     if (opening->snapshot->verify_checksums) {
         SFI_TRY(sfi_shard_notes(info, &opening->notes, err));
@@ -182,10 +182,10 @@ static shardy_status open_remote(struct opening *opening, bool block, bool *clos
         return SHARDY_OK;
     }
     if (!opening->size) {
-        SFI_RETURN_IF_ERR(gone(opening,
-                               sfi_store_head(snapshot->store, opening->db_key, &opening->size,
-                                              opening->etag, err),
-                               err));
+        SFI_RETURN_IF_ERR(gone(
+            opening,
+            sfi_store_head(snapshot->store, opening->db_key, &opening->size, opening->etag, err),
+            err));
     }
     SFI_RETURN_IF_ERR(sfi_shard_notes(opening->info, &opening->notes, err));
     if (!choose_download(snapshot, opening->size)) {
@@ -430,16 +430,22 @@ out:
     return st;
 }
 
-shardy_status sfi_snapshot_open_all(shardy_snapshot *snapshot, unsigned threads, shardy_error *err)
+shardy_status sfi_snapshot_open_slots(shardy_snapshot *snapshot, unsigned threads,
+                                      shardy_error *err)
 {
     struct some some = {snapshot, NULL};
-    SFI_RETURN_IF_ERR(sfi_parallel(snapshot->access ? SFI_OPEN_PARALLEL : threads,
-                                   snapshot->num_dbs, open_one, &some, err));
+    return sfi_parallel(snapshot->access ? SFI_OPEN_PARALLEL : threads, snapshot->num_dbs, open_one,
+                        &some, err);
+}
+
+shardy_status sfi_snapshot_open_all(shardy_snapshot *snapshot, unsigned threads, shardy_error *err)
+{
+    SFI_RETURN_IF_ERR(sfi_snapshot_open_slots(snapshot, threads, err));
     for (uint32_t first = 0; snapshot->access && first < snapshot->num_dbs;
          first += SFI_OPEN_BATCH) {
         uint32_t left = snapshot->num_dbs - first;
-        SFI_RETURN_IF_ERR(prepare_batch(snapshot, first,
-                                        left < SFI_OPEN_BATCH ? left : SFI_OPEN_BATCH, err));
+        SFI_RETURN_IF_ERR(
+            prepare_batch(snapshot, first, left < SFI_OPEN_BATCH ? left : SFI_OPEN_BATCH, err));
     }
     return SHARDY_OK;
 }

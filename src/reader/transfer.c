@@ -140,6 +140,14 @@ static struct lane *wait_lane(struct run *run)
     return lane;
 }
 
+/* The others need not come any more; those that have are not touched. */
+static void cancel_lanes(const struct run *run, struct lane *lanes)
+{
+    for (unsigned i = 0; i < SFI_TRANSFER_LANES; i++) {
+        sfi_store_cancel(run->transfer->store, &lanes[i].request);
+    }
+}
+
 /* Start as many lanes as there is work for; idle ones are on the list `spare`. */
 static void start_lanes(struct run *run, struct lane **spare)
 {
@@ -173,6 +181,9 @@ shardy_status sfi_transfer_run(struct sfi_transfer *transfer, shardy_error *err)
         run.active--;
         if (st == SHARDY_OK) {
             st = take_answer(&run, &lane->request, err);
+            if (st != SHARDY_OK) {
+                cancel_lanes(&run, lanes);
+            }
         }
         sfi_buf_clear(&lane->request.data);
         lane->next = spare;

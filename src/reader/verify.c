@@ -144,8 +144,11 @@ static shardy_status check_shards(struct run *run, shardy_error *err)
         SFI_RETURN_IF_ERR(
             sfi_route_init(&verify->route, verify->meta->sharding, verify->meta->num_dbs, err));
     }
-    return sfi_parallel(sfi_thread_count(run->options->threads), run->shard_count, check_one, run,
-                        err);
+    unsigned threads = sfi_thread_count(run->options->threads);
+    if (!verify->store->ops->map && threads > SFI_VERIFY_REMOTE_SHARDS) {
+        threads = SFI_VERIFY_REMOTE_SHARDS;
+    }
+    return sfi_parallel(threads, run->shard_count, check_one, run, err);
 }
 
 /* The report's memory: damages, then all texts. */
@@ -241,8 +244,8 @@ static void clear_run(struct run *run)
     sfi_store_release(run->verify.store);
 }
 
-shardy_status shardy_verify(const shardy_verify_options *options, shardy_verify_report *report,
-                            shardy_error *err)
+shardy_status sfi_verify_on(const shardy_verify_options *options, struct sfi_store *opened,
+                            shardy_verify_report *report, shardy_error *err)
 {
     shardy_verify_options own;
     struct run run = {.options = &own};
@@ -254,10 +257,15 @@ shardy_status shardy_verify(const shardy_verify_options *options, shardy_verify_
     sfi_observer_init(&observer, own.events, NULL);
     store.options = own.store_options;
     store.count = own.store_option_count;
-    SFI_TRY(sfi_store_open(own.url, &store, &run.verify.store, err));
-    /* Both of our schemes are places that copies of snapshots are kept in. */
-    SFI_TRY(
-        sfi_manifest_store_object(run.verify.store, own.current_name, true, &run.manifests, err));
+    if (opened) {
+        run.verify.store = sfi_store_acquire(opened);
+    } else {
+        SFI_TRY(sfi_store_open(own.url, &store, &run.verify.store, err));
+    }
+    /* Local places are where copies of snapshots are kept; elsewhere readers do not relocate. */
+    run.verify.relocate = run.verify.store->ops->map != NULL;
+    SFI_TRY(sfi_manifest_store_object(run.verify.store, own.current_name, run.verify.relocate,
+                                      &run.manifests, err));
     SFI_TRY(find_manifest(&run, err));
     if (run.ref.ref) {
         SFI_TRY(open_manifest(&run, err));
@@ -269,6 +277,12 @@ shardy_status shardy_verify(const shardy_verify_options *options, shardy_verify_
 out:
     clear_run(&run);
     return st;
+}
+
+shardy_status shardy_verify(const shardy_verify_options *options, shardy_verify_report *report,
+                            shardy_error *err)
+{
+    return sfi_verify_on(options, NULL, report, err);
 }
 
 void shardy_verify_report_clear(shardy_verify_report *report)

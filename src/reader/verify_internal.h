@@ -9,6 +9,8 @@
 #include "shard/shard.h"
 #include "store/store.h"
 
+#include <shardyfusion/verify.h>
+
 /* One damage; the texts are owned. */
 struct sfi_finding {
     const char *what; /* static */
@@ -32,7 +34,8 @@ void sfi_findings_clear(struct sfi_findings *findings);
 struct sfi_verify {
     struct sfi_store *store;
     const struct sfi_build_meta *meta;
-    bool routes; /* `route` tells the shard of every key */
+    bool relocate; /* recorded URLs may lie below another prefix, as readers have it */
+    bool routes;   /* `route` tells the shard of every key */
     struct sfi_route route;
 };
 
@@ -46,10 +49,14 @@ struct sfi_verify_shard {
     bool sidecar;  /* there is one */
 };
 
+/* As shardy_verify(), on a store that is open already; takes a reference to it. */
+shardy_status sfi_verify_on(const shardy_verify_options *options, struct sfi_store *store,
+                            shardy_verify_report *report, shardy_error *err);
+
 /* Status of a failure that is a finding about an object, not about this machine. */
 bool sfi_is_finding(shardy_status status);
 
-/* Check one shard. Damages become findings; UNSUPPORTED when the store cannot map; IO, STORE. */
+/* Check one shard. Damages become findings; CONFLICT: replaced meanwhile; IO, STORE. */
 shardy_status sfi_verify_shard(const struct sfi_verify *verify, struct sfi_verify_shard *shard,
                                shardy_error *err);
 /*

@@ -3,6 +3,7 @@
  * row, smallest and largest key, routing. A damage does not end the check. Format:
  * docs/format/shard.md. The sidecar is verify_sidecar.c, the snapshot around it verify.c.
  */
+#include "reader/download.h"
 #include "reader/verify_internal.h"
 
 #include "base/json.h"
@@ -245,13 +246,21 @@ static shardy_status check_rows(struct state *state, struct sfi_shard_reader *re
     return SHARDY_OK;
 }
 
+/* The bytes of an object: mapped, or of a remote store whole in memory. */
+static shardy_status get_image(struct sfi_store *store, const char *key, uint64_t max_bytes,
+                               struct sfi_mapping *image, shardy_error *err)
+{
+    return store->ops->map ? sfi_store_map(store, key, image, err)
+                           : sfi_fetch_whole(store, key, 0, max_bytes, image, err);
+}
+
 /* Sidecars are best effort: no sidecar is no damage, and neither is a tag of before a copy. */
 static shardy_status check_sidecar(struct state *state, const char *key,
                                    const struct sfi_shard_reader *reader, shardy_error *err)
 {
     struct sfi_mapping mapping;
     shardy_error why = SHARDY_ERROR_INIT;
-    shardy_status st = sfi_store_map(state->verify->store, key, &mapping, &why);
+    shardy_status st = get_image(state->verify->store, key, SFI_SIDECAR_MAX_BODY, &mapping, &why);
     if (st != SHARDY_OK) {
         return st == SHARDY_NOT_FOUND ? SHARDY_OK
                                       : judge(state, st, "sidecar", state->sidecar, &why, err);
@@ -301,7 +310,7 @@ static shardy_status check_objects(struct state *state, const char *folder, shar
         st = judge(state, SHARDY_CONFIG, "manifest", state->object, &why, err);
         goto out;
     }
-    st = sfi_store_map(verify->store, db_key, &image, err);
+    st = get_image(verify->store, db_key, 0, &image, err);
     if (st == SHARDY_NOT_FOUND) {
         st = found(state, err, "missing", "db=%05u: object does not exist; restore it",
                    state->shard->info.db_id);
@@ -331,7 +340,8 @@ shardy_status sfi_verify_shard(const struct sfi_verify *verify, struct sfi_verif
     char *folder = NULL;
     sfi_buf_init(&state.first, SIZE_MAX - 1);
     sfi_buf_init(&state.last, SIZE_MAX - 1);
-    shardy_status st = sfi_store_key_of(verify->store, verify->meta->s3_prefix, url, &folder, &why);
+    const char *recorded = verify->relocate ? verify->meta->s3_prefix : NULL;
+    shardy_status st = sfi_store_key_of(verify->store, recorded, url, &folder, &why);
     if (st == SHARDY_OK) {
         st = check_objects(&state, folder, err);
     } else {

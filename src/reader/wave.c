@@ -149,8 +149,8 @@ static void swap_lookups(struct sfi_wave *wave, size_t i, size_t j)
 static void assign(struct sfi_wave *wave)
 {
     for (size_t i = 0; i < wave->count; i++) {
-        const struct sfi_open_shard *shard = atomic_load_explicit(
-            &wave->snapshot->slots[wave->keys[i].db_id], memory_order_acquire);
+        const struct sfi_open_shard *shard =
+            atomic_load_explicit(&wave->snapshot->slots[wave->keys[i].db_id], memory_order_acquire);
         wave->lookups[i].shard = shard->reader;
         if (shard->remote) {
             if (i != wave->remote) {

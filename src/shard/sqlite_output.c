@@ -1,16 +1,14 @@
 /*
- * sqlite_output.c - block-wise output of shard pages, and the recorded checksum. The checksum is a
- * two-level XXH3-128 (docs/format/shard.md) so that it can be computed although the first block is
- * known last, and checked block by block.
+ * sqlite_output.c - block-wise output of shard pages, with the digests of the recorded checksum
+ * (checksum.c): the first block is known last, and passed on by commit.
  */
 #include "shard/sqlite_output.h"
 
 #include "base/limits.h"
 #include "base/memory.h"
 #include "key/key.h"
+#include "shard/checksum.h"
 #include "shard/sidecar.h"
-
-#include <stdio.h>
 
 static shardy_status start_block(struct sfi_output *out, shardy_error *err)
 {
@@ -38,22 +36,19 @@ shardy_status sfi_output_open(struct sfi_output *out, struct sfi_store *store, c
                             err);
 }
 
-static void digest_block(uint8_t *to, const uint8_t *block, size_t size)
-{
-    XXH128_canonicalFromHash((XXH128_canonical_t *)to, XXH3_128bits(block, size));
-}
-
 /* Hash and pass on the current block; the first one is only counted. */
 static shardy_status flush_block(struct sfi_output *out, shardy_error *err)
 {
     void *digests = out->digests;
-    if (!sfi_array_grow(&digests, &out->digest_capacity, 16 * (out->block_count + 1), 1)) {
-        return sfi_fail_memory(err, 16 * (out->block_count + 1));
+    size_t need = SFI_DIGEST_SIZE * (out->block_count + 1);
+    if (!sfi_array_grow(&digests, &out->digest_capacity, need, 1)) {
+        return sfi_fail_memory(err, need);
     }
     out->digests = digests;
     if (out->block != out->first) {
         struct sfi_bytes bytes = {out->block, out->used};
-        digest_block(out->digests + 16 * out->block_count, out->block, out->used);
+        sfi_checksum_block(out->block, out->used,
+                           out->digests + SFI_DIGEST_SIZE * out->block_count);
         SFI_RETURN_IF_ERR(out->upload->ops->append(out->upload, bytes, err));
     }
     out->block_count++;
@@ -92,16 +87,6 @@ uint8_t *sfi_output_first_page(struct sfi_output *out)
     return out->first;
 }
 
-static void checksum_text(XXH128_hash_t hash, char out[SFI_CHECKSUM_SIZE])
-{
-    XXH128_canonical_t canonical;
-    XXH128_canonicalFromHash(&canonical, hash);
-    int n = snprintf(out, SFI_CHECKSUM_SIZE, "xxh3-128-1m:");
-    for (size_t i = 0; i < sizeof canonical.digest; i++) {
-        n += snprintf(out + n, (size_t)(SFI_CHECKSUM_SIZE - n), "%02x", canonical.digest[i]);
-    }
-}
-
 shardy_status sfi_output_commit(struct sfi_output *out, struct sfi_shard_built *built,
                                 shardy_error *err)
 {
@@ -110,8 +95,8 @@ shardy_status sfi_output_commit(struct sfi_output *out, struct sfi_shard_built *
     struct sfi_upload *upload = out->upload;
     built->bytes = (uint64_t)(out->next - 1) * out->page_size;
     SFI_RETURN_IF_ERR(flush_block(out, err));
-    digest_block(out->digests, head.data, head.size);
-    checksum_text(XXH3_128bits(out->digests, 16 * out->block_count), built->checksum);
+    sfi_checksum_block(head.data, head.size, out->digests);
+    sfi_checksum_text(out->digests, out->block_count, built->checksum);
     out->upload = NULL;
     return upload->ops->commit(upload, head, built->etag, err);
 }
@@ -127,24 +112,4 @@ void sfi_output_clear(struct sfi_output *out)
     sfi_free(out->first);
     sfi_free(out->digests);
     memset(out, 0, sizeof *out);
-}
-
-void sfi_shard_checksum(struct sfi_bytes image, char out[SFI_CHECKSUM_SIZE])
-{
-    XXH3_state_t state;
-    uint8_t digests[64 * 16]; /* passed on in lots, which is what the hash likes */
-    size_t n = 0;
-    XXH3_INITSTATE(&state);
-    XXH3_128bits_reset(&state);
-    for (size_t at = 0; at < image.size; at += SFI_BLOCK_BYTES) {
-        size_t left = image.size - at;
-        digest_block(digests + n, image.data + at, left < SFI_BLOCK_BYTES ? left : SFI_BLOCK_BYTES);
-        n += 16;
-        if (n == sizeof digests) {
-            XXH3_128bits_update(&state, digests, n);
-            n = 0;
-        }
-    }
-    XXH3_128bits_update(&state, digests, n);
-    checksum_text(XXH3_128bits_digest(&state), out);
 }

@@ -177,23 +177,19 @@ static shardy_status hold(struct session *session, struct sfi_remote *remote, bo
     if (*ready || *slot == remote) {
         return SHARDY_OK;
     }
-    let_go(session);
-    pthread_rwlock_rdlock(&remote->lock);
-    session->held = remote;
-    *ready = remote->phase != SFI_REMOTE_OPENING;
-    if (*ready) {
-        return SHARDY_OK;
+    for (bool opened = true; opened;) {
+        let_go(session);
+        pthread_rwlock_rdlock(&remote->lock);
+        if (remote->phase != SFI_REMOTE_OPENING) {
+            session->held = remote;
+            *ready = true;
+            return SHARDY_OK;
+        }
+        pthread_rwlock_unlock(&remote->lock);
+        /* Between opening and holding somebody may distrust the sidecar or add a level: again. */
+        SFI_RETURN_IF_ERR(sfi_remote_prepare(&remote->tree.base, session->wants, &opened, err));
     }
-    let_go(session);
-    SFI_RETURN_IF_ERR(sfi_remote_prepare(&remote->tree.base, session->wants, ready, err));
-    if (!*ready) {
-        *slot = remote;
-        return SHARDY_OK;
-    }
-    /* Somebody may distrust the sidecar in between; the next call opens again then. */
-    pthread_rwlock_rdlock(&remote->lock);
-    session->held = remote;
-    *ready = remote->phase != SFI_REMOTE_OPENING;
+    *slot = remote;
     return SHARDY_OK;
 }
 

@@ -8,7 +8,6 @@
 
 #include "base/limits.h"
 #include "base/memory.h"
-#include "base/parallel.h"
 #include "store/store_internal.h"
 
 #include <inttypes.h>
@@ -304,42 +303,6 @@ shardy_status sfi_store_delete(struct sfi_store *store, const char *key, shardy_
 {
     struct sfi_store_request request = {.verb = SFI_STORE_DELETE, .key = key};
     return run(store, &request, err);
-}
-
-/* Create the object twice; then replace it under an ETag that it never had. */
-static shardy_status probe_key(struct sfi_store *store, const char *key, bool *guarded,
-                               shardy_error *err)
-{
-    static const uint8_t text[] = "shardyfusion looks whether conditions are honoured here\n";
-    const struct sfi_bytes body = {text, sizeof text - 1};
-    shardy_status st = sfi_store_put(store, key, body, NULL, SFI_STORE_IF_ABSENT, NULL, NULL, err);
-    if (st == SHARDY_OK) {
-        st = sfi_store_put(store, key, body, NULL, SFI_STORE_IF_ABSENT, NULL, NULL, err);
-        *guarded = st == SHARDY_CONFLICT;
-    }
-    if (*guarded) {
-        st = sfi_store_put(store, key, body, NULL, SFI_STORE_IF_MATCH,
-                           "\"00000000000000000000000000000000\"", NULL, err);
-        *guarded = st == SHARDY_CONFLICT;
-    }
-    /* A store that refuses conditions altogether does not guard either. */
-    return st == SHARDY_CONFLICT || st == SHARDY_UNSUPPORTED ? SHARDY_OK : st;
-}
-
-shardy_status sfi_store_probe_conditional(struct sfi_store *store, bool *guarded, shardy_error *err)
-{
-    char id[SFI_UUID_HEX_SIZE];
-    char key[sizeof id + 8];
-    *guarded = store->ops->conditional;
-    if (!*guarded || !store->ops->remote) {
-        return SHARDY_OK; /* known: ours to implement */
-    }
-    *guarded = false;
-    SFI_RETURN_IF_ERR(sfi_uuid_hex(id, err));
-    snprintf(key, sizeof key, "_probe-%s", id);
-    shardy_status st = probe_key(store, key, guarded, err);
-    (void)sfi_store_delete(store, key, NULL);
-    return st;
 }
 
 shardy_status sfi_store_list(struct sfi_store *store, const char *prefix, bool deep,

@@ -165,13 +165,6 @@ shardy_status sfi_store_get_changed(struct sfi_store *store, const char *key, ui
 shardy_status sfi_store_delete(struct sfi_store *store, const char *key, shardy_error *err);
 shardy_status sfi_store_delete_many(struct sfi_store *store, const char *const *keys, size_t count,
                                     size_t *deleted, shardy_error *err);
-/*
- * Whether PUTs honour conditions here. Stores of our own know; a remote one is asked by writing an
- * own small object ("_probe-<uuid>") twice and replacing it under a wrong ETag: four requests, the
- * last of which deletes it. Failures other than "not honoured" are errors, and *guarded is false.
- */
-shardy_status sfi_store_probe_conditional(struct sfi_store *store, bool *guarded,
-                                          shardy_error *err);
 /* Start requests without waiting; keys are checked. See sfi_store_ops. */
 void sfi_store_submit(struct sfi_store *store, struct sfi_store_request **requests, size_t count);
 void sfi_store_cancel(struct sfi_store *store, struct sfi_store_request *request);

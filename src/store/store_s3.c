@@ -64,13 +64,13 @@ static void *destroy_elsewhere(void *arg)
     return NULL;
 }
 
-/* The last reference may go in a callback, on the client's own thread, which cannot end itself. */
+/* The last reference may go in a callback, on a thread of the store, which cannot end itself. */
 static void s3_close(struct sfi_store *base)
 {
     struct sfi_s3_store *store = sfi_s3_of(base);
     pthread_t thread;
     sfi_s3_enter(store);
-    if (store->client && sfi_http_on_thread(store->client)) {
+    if (sfi_http_on_thread(store->client) || sfi_credentials_on_thread(store->provider)) {
         if (pthread_create(&thread, NULL, destroy_elsewhere, store) == 0) {
             pthread_detach(thread);
         }

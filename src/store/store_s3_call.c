@@ -313,7 +313,7 @@ static bool learn_region(struct sfi_s3_call *call)
     if (!region[0]) {
         sfi_s3_region_of_host(answer->endpoint, region);
     }
-    if (call->region_learnt || !sfi_s3_region_valid(region) || !strcmp(region, call->region)) {
+    if (call->region_learnt || !sfi_region_is_valid(region) || !strcmp(region, call->region)) {
         return false;
     }
     call->region_learnt = true;
@@ -451,6 +451,7 @@ static void on_exchange(struct sfi_http_request *http)
         if (http->http_status >= 300) {
             on_answer(call); /* an error page, cut off */
         } else {
+            call->maybe_acted = true;
             finish_failed(call, SHARDY_LIMIT, why);
         }
         break;

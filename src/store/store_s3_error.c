@@ -90,6 +90,7 @@ shardy_status sfi_s3_fail_answer(struct sfi_s3_call *call)
     struct sfi_buf text;
     size_t size;
     const char *url = url_of(call, &size);
+    sfi_s3_exchange_hide(call);
     sfi_buf_init(&text, 4096);
     sfi_buf_printf(&text, "%s %.*s: HTTP %d%s%s%s%s", call->verb, (int)size, url, http_status,
                    answer->code[0] ? " " : "", answer->code, answer->message[0] ? ": " : "",

@@ -5,6 +5,7 @@
  */
 #include "store/store_s3_internal.h"
 
+#include "aws/secret.h"
 #include "base/crc32c.h"
 #include "base/limits.h"
 #include "base/memory.h"
@@ -171,6 +172,19 @@ static void copy_short(char *to, size_t size, const char *from)
     to[n] = '\0';
 }
 
+void sfi_s3_exchange_hide(struct sfi_s3_call *call)
+{
+    const struct sfi_credentials *credentials = call->credentials;
+    struct sfi_s3_error *answer = &call->answer;
+    char *const texts[] = {answer->code, answer->message, answer->endpoint, answer->request_id};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        if (texts[i][0] && (sfi_secret_shows(texts[i], credentials->secret_access_key) ||
+                            sfi_secret_shows(texts[i], credentials->session_token))) {
+            texts[i][0] = '\0';
+        }
+    }
+}
+
 void sfi_s3_exchange_read_error(struct sfi_s3_call *call)
 {
     struct sfi_s3_error *answer = &call->answer;
@@ -201,4 +215,5 @@ void sfi_s3_exchange_read_error(struct sfi_s3_call *call)
         copy_short(answer->endpoint, sizeof answer->endpoint, host ? host + 3 : location);
         answer->endpoint[strcspn(answer->endpoint, "/?")] = '\0';
     }
+    sfi_s3_exchange_hide(call);
 }

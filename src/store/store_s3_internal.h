@@ -10,6 +10,7 @@
 #define SFI_STORE_STORE_S3_INTERNAL_H
 
 #include "aws/credentials.h"
+#include "aws/profiles.h"
 #include "aws/sigv4.h"
 #include "http/http.h"
 #include "store/store_internal.h"
@@ -72,7 +73,6 @@ shardy_status sfi_s3_address_of(const struct sfi_s3_config *config, const char *
 shardy_status sfi_s3_endpoint_check(const char *name, const char *endpoint, shardy_error *err);
 /* Region named by a host of Amazon's, such as bucket.s3.eu-west-1.amazonaws.com; false: none. */
 bool sfi_s3_region_of_host(const char *host, char region[SFI_AWS_REGION_SIZE]);
-bool sfi_s3_region_valid(const char *region);
 
 /* XML: store_s3_xml.c. */
 
@@ -279,6 +279,8 @@ shardy_status sfi_s3_exchange_prepare(struct sfi_s3_call *call);
 void sfi_s3_exchange_emit(const struct sfi_s3_call *call);
 /* Fill call->answer from headers and body. */
 void sfi_s3_exchange_read_error(struct sfi_s3_call *call);
+/* A server may repeat what it was sent: leave out of call->answer what shows a secret. */
+void sfi_s3_exchange_hide(struct sfi_s3_call *call);
 /* Value of a header of the answer, "" when missing. */
 const char *sfi_s3_answer_header(const struct sfi_s3_call *call, const char *name);
 

@@ -140,11 +140,15 @@ static shardy_status list_page(struct listing *listing, const char *prefix, bool
     call->max_body = SFI_S3_LIST_BODY_MAX;
     call->judge = judge_xml;
     SFI_TRY(sfi_s3_call_run(call, err));
-    SFI_TRY(sfi_s3_page_parse(sfi_buf_view(&call->http.data), &page, err));
-    for (size_t i = 0; i < page.entries.count; i++) {
-        SFI_TRY(add_entry(listing, &page.entries.entries[i], err));
+    st = sfi_s3_page_parse(sfi_buf_view(&call->http.data), &page, err);
+    for (size_t i = 0; st == SHARDY_OK && i < page.entries.count; i++) {
+        st = add_entry(listing, &page.entries.entries[i], err);
     }
-    st = next_page(listing, &page, more, err);
+    st = st == SHARDY_OK ? next_page(listing, &page, more, err) : st;
+    if (st != SHARDY_OK) {
+        sfi_error_prefix(err, "LIST %s/%s (%u attempt%s): ", listing->store->base.url, prefix,
+                         call->attempts, call->attempts == 1 ? "" : "s");
+    }
 out:
     sfi_s3_call_release(call);
     sfi_s3_page_clear(&page);
@@ -191,13 +195,14 @@ out:
     return st;
 }
 
-/* One batch: keys[0 .. count), and which of them are to be tried alone. */
+/* One batch: keys[0 .. count), and what became of them. */
 struct batch {
     struct sfi_s3_store *store;
     const char *const *keys;
     size_t count;
     size_t failed;
-    bool *alone;
+    bool *refused;      /* the server said so; it may say it again */
+    bool *alone;        /* of those: tried again by its own request */
     shardy_error error; /* of the first key that cannot be deleted */
 };
 
@@ -207,14 +212,16 @@ static bool on_failed_key(void *arg, const char *key, const char *code, const ch
     size_t skip = strlen(batch->store->config.prefix);
     bool known = strncmp(key, batch->store->config.prefix, skip) == 0;
     for (size_t i = 0; known && i < batch->count; i++) {
-        if (strcmp(batch->keys[i], key + skip) != 0 || batch->alone[i]) {
+        if (strcmp(batch->keys[i], key + skip) != 0 || batch->refused[i]) {
             continue;
         }
+        batch->refused[i] = true;
         batch->failed++;
         if (strcmp(code, "AccessDenied") != 0) {
             batch->alone[i] = true; /* its own request has its own tries, and says what is wrong */
             return true;
         }
+        break;
     }
     if (batch->error.status == SHARDY_OK) {
         sfi_fail(&batch->error, strcmp(code, "AccessDenied") ? SHARDY_STORE : SHARDY_CONFIG,
@@ -291,10 +298,12 @@ static shardy_status delete_batch(struct sfi_s3_store *store, const char *const 
 {
     struct batch batch = {.store = store, .keys = keys, .count = count};
     bool unsupported = false;
-    batch.alone = sfi_calloc(count, sizeof *batch.alone);
-    if (!batch.alone) {
-        return sfi_fail_memory(err, count);
+    bool *marks = sfi_calloc(2 * count, sizeof *marks);
+    if (!marks) {
+        return sfi_fail_memory(err, 2 * count);
     }
+    batch.refused = marks;
+    batch.alone = marks + count;
     shardy_status st = run_batch(&batch, &unsupported, err);
     if (st == SHARDY_OK) {
         *deleted += count - batch.failed;
@@ -313,7 +322,7 @@ static shardy_status delete_batch(struct sfi_s3_store *store, const char *const 
             *err = batch.error;
         }
     }
-    sfi_free(batch.alone);
+    sfi_free(marks);
     return st;
 }
 

@@ -49,8 +49,11 @@ static struct sfi_s3_call *new_call(struct sfi_s3_upload *upload, const char *ve
 static enum sfi_s3_verdict judge_create(struct sfi_s3_call *call)
 {
     char id[SFI_S3_UPLOAD_ID_SIZE];
-    if (call->http.http_status >= 300 ||
-        sfi_s3_error_parse(sfi_buf_view(&call->http.data), &call->answer)) {
+    if (call->http.http_status >= 300) {
+        return SFI_S3_OTHERWISE;
+    }
+    if (sfi_s3_error_parse(sfi_buf_view(&call->http.data), &call->answer)) {
+        call->maybe_acted = true;
         return SFI_S3_OTHERWISE;
     }
     if (sfi_s3_text_parse(sfi_buf_view(&call->http.data), "InitiateMultipartUploadResult/UploadId",
@@ -272,8 +275,11 @@ static shardy_status look(struct sfi_s3_upload *upload, shardy_status completed,
     if (completed != SHARDY_OK && completed != SHARDY_UNKNOWN) {
         return completed;
     }
-    /* Done, or perhaps: there is nothing to abort, or nothing that may be. */
-    upload->upload_id[0] = '\0';
+    /* Done: there is nothing to abort. Perhaps done: aborting does not touch an object, and frees
+     * the parts when there is none. */
+    if (completed == SHARDY_OK) {
+        upload->upload_id[0] = '\0';
+    }
     if (st == SHARDY_OK && completed == SHARDY_OK) {
         return sfi_fail(err, SHARDY_STORE,
                         "%s/%s: %" PRIu64 " bytes were uploaded, but the object has %" PRIu64,

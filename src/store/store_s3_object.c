@@ -241,6 +241,10 @@ static enum sfi_s3_verdict judge_whole(struct sfi_s3_call *call, struct object *
     if (call->http.content_length != UINT64_MAX && call->http.content_length != body->size) {
         return broken(call, "the answer is not as long as its Content-Length");
     }
+    if (call->http.content_length == UINT64_MAX && !call->store->config.http2 &&
+        !*sfi_s3_answer_header(call, "transfer-encoding")) {
+        return broken(call, "the answer has neither length nor chunks: it may have been cut off");
+    }
     sfi_buf_clear(&request->data);
     request->object_size = body->size;
     copy_etag(call, request->object_etag);
@@ -409,6 +413,9 @@ static void complete(struct sfi_s3_call *call)
         request->error = call->error;
         sfi_buf_clear(&request->data);
     }
+    if (call->status == SHARDY_LIMIT && request->verb == SFI_STORE_GET) {
+        copy_etag(call, request->object_etag); /* for who replaces what nobody can read */
+    }
     request->done(request);
     sfi_s3_call_release(call);
 }
@@ -483,6 +490,7 @@ static void set_up(struct sfi_s3_call *call, struct sfi_store_request *request)
         call->broke = broke_get;
         return;
     }
+    call->max_body = SFI_S3_ERROR_BODY_MAX; /* only errors have one */
     add_condition(call, request);
     if (request->verb == SFI_STORE_PUT) {
         call->body = request->body;

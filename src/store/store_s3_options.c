@@ -9,7 +9,6 @@
 #include "base/limits.h"
 #include "base/memory.h"
 
-#include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -178,7 +177,7 @@ static shardy_status set_choice(const struct option *option, const char *value,
 static shardy_status set_region(const char *name, const char *value, struct sfi_s3_config *config,
                                 shardy_error *err)
 {
-    if (!sfi_s3_region_valid(value)) {
+    if (!sfi_region_is_valid(value)) {
         return bad_value(name, value, "a region such as eu-west-1", err);
     }
     memcpy(config->region, value, strlen(value) + 1);
@@ -343,6 +342,9 @@ void sfi_s3_config_clear(struct sfi_s3_config *config)
                       &config->session_token, &config->profile,       &config->sse,
                       &config->sse_kms_key_id};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        if (*texts[i]) {
+            explicit_bzero(*texts[i], strlen(*texts[i])); /* some are secrets */
+        }
         sfi_free(*texts[i]);
         *texts[i] = NULL;
     }

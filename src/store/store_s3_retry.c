@@ -73,6 +73,8 @@ enum sfi_s3_class sfi_s3_classify(int http_status, const char *code)
         return SFI_S3_NO_CHECKSUM;
     }
     switch (http_status) {
+    case 409: /* "not now" when nothing is said, never "it exists" */
+        return *code ? SFI_S3_FATAL : SFI_S3_TRANSIENT;
     case 408:
     case 500:
     case 502:
@@ -90,7 +92,8 @@ bool sfi_s3_may_have_acted(int http_status, const char *code)
         !strncmp(code, "RequestTimeout", 14)) {
         return false; /* refused before anything was done; the body never came */
     }
-    return http_status >= 500 && http_status != 501 && http_status != 503;
+    /* 503 with another code, or none, is from something between: it may have passed it on. */
+    return http_status >= 500 && http_status != 501;
 }
 
 void sfi_s3_throttle_init(struct sfi_s3_throttle *throttle)

@@ -7,7 +7,6 @@
 #include "base/limits.h"
 #include "base/memory.h"
 
-#include <ctype.h>
 #include <strings.h>
 
 void sfi_s3_address_init(struct sfi_s3_address *address)
@@ -70,13 +69,6 @@ shardy_status sfi_s3_endpoint_check(const char *name, const char *endpoint, shar
                : SHARDY_OK;
 }
 
-bool sfi_s3_region_valid(const char *region)
-{
-    size_t size =
-        strspn(region, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_");
-    return size && size < SFI_AWS_REGION_SIZE && !region[size];
-}
-
 static bool ends_with(const char *text, size_t size, const char *end)
 {
     size_t n = strlen(end);
@@ -111,7 +103,7 @@ bool sfi_s3_region_of_host(const char *host, char region[SFI_AWS_REGION_SIZE])
     }
     memcpy(region, found, size);
     region[size] = '\0';
-    return sfi_s3_region_valid(region);
+    return sfi_region_is_valid(region);
 }
 
 /* Certificates of virtual hosts cover one label, and host names are lower case. */

@@ -35,8 +35,8 @@ void sfi_writer_progress(shardy_writer *writer, bool force)
     }
     shardy_progress report = {
         .phase = (shardy_phase)atomic_load(&writer->phase),
-        .rows = writer->rows_read,
-        .input_bytes = writer->input_bytes,
+        .rows = atomic_load(&writer->seen_rows),
+        .input_bytes = atomic_load(&writer->seen_bytes),
         .built_rows = atomic_load(&writer->built_rows),
         .built_bytes = atomic_load(&writer->built_bytes),
         .shards_done = atomic_load(&writer->shards_done),
@@ -93,9 +93,17 @@ out:
     return st;
 }
 
+/* Rows can be routed from now on: the number of shards is known. */
 static shardy_status start_rows(shardy_writer *writer, shardy_error *err)
 {
     const struct sfi_writer_config *config = &writer->config;
+    writer->results = sfi_calloc(config->num_dbs, sizeof *writer->results);
+    if (!writer->results) {
+        return sfi_fail_memory(err, config->num_dbs * sizeof *writer->results);
+    }
+    if (config->input_order != SHARDY_INPUT_ANY) {
+        return sfi_ordered_new(writer, &writer->ordered, err);
+    }
     SFI_RETURN_IF_ERR(sfi_rows_init(&writer->rows, config->encoding, config->num_dbs,
                                     config->threads, config->memory_limit, &writer->spill, err));
     writer->rows_ready = true;
@@ -165,8 +173,11 @@ shardy_status shardy_writer_open(const shardy_writer_options *options, shardy_wr
 /* Hand a checked batch on; it is taken over. */
 static shardy_status take_batch(shardy_writer *writer, struct sfi_batch *batch, shardy_error *err)
 {
-    shardy_status st = writer->rows_ready ? sfi_rows_add(&writer->rows, batch, err)
-                                          : sfi_stage_add(writer->stage, batch, err);
+    atomic_store(&writer->seen_rows, writer->rows_read);
+    atomic_store(&writer->seen_bytes, writer->input_bytes);
+    shardy_status st = writer->ordered      ? sfi_ordered_add(writer->ordered, batch, err)
+                       : writer->rows_ready ? sfi_rows_add(&writer->rows, batch, err)
+                                            : sfi_stage_add(writer->stage, batch, err);
     return st == SHARDY_OK ? st : break_writer(writer, st, err);
 }
 
@@ -314,14 +325,13 @@ static shardy_status build_all(shardy_writer *writer, shardy_error *err)
     if (writer->stage) {
         SFI_RETURN_IF_ERR(replay_stage(writer, err));
     }
-    SFI_RETURN_IF_ERR(sfi_rows_end(&writer->rows, err));
+    if (writer->rows_ready) {
+        SFI_RETURN_IF_ERR(sfi_rows_end(&writer->rows, err));
+    }
     atomic_store(&writer->phase, SHARDY_PHASE_BUILD);
     sfi_writer_progress(writer, true);
-    writer->results = sfi_calloc(writer->config.num_dbs, sizeof *writer->results);
-    if (!writer->results) {
-        return sfi_fail_memory(err, writer->config.num_dbs * sizeof *writer->results);
-    }
-    SFI_RETURN_IF_ERR(sfi_writer_build_shards(writer, err));
+    SFI_RETURN_IF_ERR(writer->ordered ? sfi_ordered_finish(writer->ordered, err)
+                                      : sfi_writer_build_shards(writer, err));
     uint64_t duration_ms = (sfi_monotonic_us() - start) / 1000;
     uint64_t rows = atomic_load(&writer->built_rows);
     sfi_log(&writer->observer, SHARDY_LOG_INFO, "writer", "shard_writes_completed",
@@ -438,6 +448,15 @@ static void report_completed(shardy_writer *writer, const struct sfi_publish_res
                         sfi_field_int("rows_written", rows)));
 }
 
+/* Stop building, and remove what was built. */
+static void abandon(shardy_writer *writer)
+{
+    atomic_store(&writer->cancelled, true);
+    sfi_ordered_free(writer->ordered);
+    writer->ordered = NULL;
+    sfi_writer_remove_shards(writer);
+}
+
 shardy_status shardy_writer_finish(shardy_writer *writer, shardy_build_result *result,
                                    shardy_error *err)
 {
@@ -450,7 +469,13 @@ shardy_status shardy_writer_finish(shardy_writer *writer, shardy_build_result *r
     if (result) {
         memset(result, 0, sizeof *result);
     }
-    SFI_RETURN_IF_ERR(check_usable(writer, err));
+    st = check_usable(writer, err);
+    if (st != SHARDY_OK) {
+        if (!writer->finished) {
+            abandon(writer);
+        }
+        return st;
+    }
     uint64_t read_end = sfi_monotonic_us();
     uint64_t build_end = read_end;
     SFI_TRY(build_all(writer, &error));
@@ -470,7 +495,7 @@ shardy_status shardy_writer_finish(shardy_writer *writer, shardy_build_result *r
 out:
     writer->finished = true;
     if (st != SHARDY_OK && !keep_objects(st, &published)) {
-        sfi_writer_remove_shards(writer);
+        abandon(writer);
     }
     if (local.owner) {
         local.read_us = read_end - writer->started_us;
@@ -502,6 +527,10 @@ void shardy_writer_free(shardy_writer *writer)
     if (!writer) {
         return;
     }
+    if (!writer->finished) {
+        abandon(writer);
+    }
+    sfi_ordered_free(writer->ordered);
     if (writer->rows_ready) {
         sfi_rows_clear(&writer->rows);
     }

@@ -1,6 +1,6 @@
 /*
- * writer_build.c - one shard from its rows: stream, builder, database object, sidecar, manifest
- * entry. Shards are independent and built in parallel.
+ * writer_build.c - one shard from its rows: builder, database object, sidecar, manifest entry; and
+ * all shards from their streams. Shards are independent and built in parallel.
  */
 #include "base/limits.h"
 #include "base/memory.h"
@@ -12,27 +12,22 @@
 
 #include <stdio.h>
 
-/* Everything about the shard being built; on the stack of a building thread. */
-struct task {
-    shardy_writer *writer;
-    uint32_t db_id;
-    struct sfi_stream *stream;
-    struct sfi_shard_builder *builder;
-    struct sfi_shard_built built;
-    char *dir_key; /* attempt directory, relative */
-    char *db_key;
-    char *url;
-    struct sfi_buf min_key;
-    struct sfi_buf max_key;
-    uint64_t started_us;
-};
+void sfi_task_init(struct sfi_shard_task *task, shardy_writer *writer, uint32_t db_id)
+{
+    memset(task, 0, sizeof *task);
+    task->writer = writer;
+    task->db_id = db_id;
+    task->started_us = sfi_monotonic_us();
+    sfi_buf_init(&task->min_key, SFI_KEY_MAX_BYTES);
+    sfi_buf_init(&task->max_key, SFI_KEY_MAX_BYTES);
+    sfi_buf_init(&task->built.sidecar, SIZE_MAX);
+}
 
-static void task_clear(struct task *task)
+void sfi_task_clear(struct sfi_shard_task *task)
 {
     if (task->builder) {
         task->builder->ops->free(task->builder);
     }
-    sfi_stream_free(task->stream);
     sfi_buf_clear(&task->built.sidecar);
     sfi_buf_clear(&task->min_key);
     sfi_buf_clear(&task->max_key);
@@ -41,7 +36,7 @@ static void task_clear(struct task *task)
     sfi_free(task->url);
 }
 
-static shardy_status make_names(struct task *task, shardy_error *err)
+static shardy_status make_names(struct sfi_shard_task *task, shardy_error *err)
 {
     const struct sfi_writer_config *config = &task->writer->config;
     SFI_RETURN_IF_ERR(sfi_shard_key(config->shard_prefix, config->run_id, config->db_template,
@@ -51,31 +46,23 @@ static shardy_status make_names(struct task *task, shardy_error *err)
     return task->db_key && task->url ? SHARDY_OK : sfi_fail_memory(err, SFI_URL_MAX_BYTES);
 }
 
-/* Page size of this shard; `auto` looks at all rows first. */
-static shardy_status choose_page_size(struct task *task, uint32_t *page_size, shardy_error *err)
+shardy_status sfi_task_begin(struct sfi_shard_task *task, shardy_error *err)
 {
-    *page_size = task->writer->config.page_size;
-    if (*page_size != SHARDY_PAGE_SIZE_AUTO) {
-        return SHARDY_OK;
-    }
-    struct sfi_length_profile *profile = sfi_calloc(1, sizeof *profile);
-    const struct sfi_row *rows;
-    size_t count = 0;
-    shardy_status st = SHARDY_OK;
-    if (!profile) {
-        return sfi_fail_memory(err, sizeof *profile);
-    }
-    do {
-        SFI_TRY(sfi_stream_next(task->stream, &rows, &count, err));
-        for (size_t i = 0; i < count; i++) {
-            sfi_length_profile_add(profile, rows[i].key_size, rows[i].value_size);
-        }
-    } while (count);
-    *page_size = sfi_length_profile_page_size(profile);
-    SFI_TRY(sfi_stream_rewind(task->stream, err));
-out:
-    sfi_free(profile);
-    return st;
+    shardy_writer *writer = task->writer;
+    SFI_RETURN_IF_ERR(make_names(task, err));
+    sfi_log(&writer->observer, SHARDY_LOG_INFO, "writer", "shard_write_started",
+            SFI_FIELDS(sfi_field_str("run_id", writer->config.run_id),
+                       sfi_field_int("db_id", task->db_id), sfi_field_int("attempt", 0),
+                       sfi_field_str("db_url", task->url)));
+    sfi_emit(&writer->observer, "write.shard.started",
+             SFI_FIELDS(sfi_field_int("elapsed_ms", sfi_writer_elapsed_ms(writer))));
+    return SHARDY_OK;
+}
+
+shardy_status sfi_task_create(struct sfi_shard_task *task, uint32_t page_size, shardy_error *err)
+{
+    return sfi_sqlite_builder_new(task->writer->store, task->db_key, page_size,
+                                  task->writer->config.sidecar, &task->builder, err);
 }
 
 static shardy_status keep_key(struct sfi_buf *to, const struct sfi_row *row, shardy_error *err)
@@ -85,37 +72,27 @@ static shardy_status keep_key(struct sfi_buf *to, const struct sfi_row *row, sha
     return sfi_buf_status(to, "key", err);
 }
 
-static shardy_status copy_rows(struct task *task, shardy_error *err)
+shardy_status sfi_task_add(struct sfi_shard_task *task, const struct sfi_row *rows, size_t count,
+                           shardy_error *err)
 {
     shardy_writer *writer = task->writer;
-    const struct sfi_row *rows;
-    size_t count = 0;
-    uint64_t unreported = 0;
-    do {
-        SFI_RETURN_IF_ERR(sfi_stream_next(task->stream, &rows, &count, err));
-        if (!count) {
-            break;
-        }
-        if (!task->min_key.data) {
-            SFI_RETURN_IF_ERR(keep_key(&task->min_key, &rows[0], err));
-        }
-        SFI_RETURN_IF_ERR(task->builder->ops->add(task->builder, rows, count, err));
-        unreported += count;
-        if (unreported >= 8192) {
-            atomic_fetch_add(&writer->built_rows, unreported);
-            unreported = 0;
-            SFI_RETURN_IF_ERR(sfi_writer_check_cancelled(writer, err));
-            sfi_writer_progress(writer, false);
-        }
-        /* The last row of the shard is not known in advance; keep the last of each block. */
-        SFI_RETURN_IF_ERR(keep_key(&task->max_key, &rows[count - 1], err));
-    } while (count);
-    atomic_fetch_add(&writer->built_rows, unreported);
-    return SHARDY_OK;
+    if (!task->min_key.data) {
+        SFI_RETURN_IF_ERR(keep_key(&task->min_key, &rows[0], err));
+    }
+    SFI_RETURN_IF_ERR(task->builder->ops->add(task->builder, rows, count, err));
+    task->unreported += count;
+    if (task->unreported >= 8192) {
+        atomic_fetch_add(&writer->built_rows, task->unreported);
+        task->unreported = 0;
+        SFI_RETURN_IF_ERR(sfi_writer_check_cancelled(writer, err));
+        sfi_writer_progress(writer, false);
+    }
+    /* The last row of the shard is not known in advance; keep the last of each block. */
+    return keep_key(&task->max_key, &rows[count - 1], err);
 }
 
 /* Failure to write a sidecar never fails a build: readers do without it. */
-static void put_sidecar(struct task *task)
+static void put_sidecar(struct sfi_shard_task *task)
 {
     shardy_writer *writer = task->writer;
     shardy_error error = SHARDY_ERROR_INIT;
@@ -139,7 +116,8 @@ static void put_sidecar(struct task *task)
 }
 
 /* The manifest's free-form record: the fields of the original, and ours (docs/format/shard.md). */
-static bool writer_info(const struct task *task, uint64_t duration_ms, struct sfi_buf *out)
+static bool writer_info(const struct sfi_shard_task *task, uint64_t duration_ms,
+                        struct sfi_buf *out)
 {
     return sfi_buf_printf(out,
                           "{\"attempt\": 0, \"checksum\": \"%s\", \"duration_ms\": %llu, "
@@ -149,7 +127,8 @@ static bool writer_info(const struct task *task, uint64_t duration_ms, struct sf
                           task->built.page_size, task->built.tail_pages);
 }
 
-static shardy_status record_result(struct task *task, uint64_t duration_ms, shardy_error *err)
+static shardy_status record_result(struct sfi_shard_task *task, uint64_t duration_ms,
+                                   shardy_error *err)
 {
     shardy_writer *writer = task->writer;
     struct sfi_shard_result *result = &writer->results[task->db_id];
@@ -177,21 +156,10 @@ static shardy_status record_result(struct task *task, uint64_t duration_ms, shar
     return st;
 }
 
-static shardy_status build(struct task *task, shardy_error *err)
+shardy_status sfi_task_finish(struct sfi_shard_task *task, shardy_error *err)
 {
     shardy_writer *writer = task->writer;
-    uint32_t page_size;
-    SFI_RETURN_IF_ERR(make_names(task, err));
-    sfi_log(&writer->observer, SHARDY_LOG_INFO, "writer", "shard_write_started",
-            SFI_FIELDS(sfi_field_str("run_id", writer->config.run_id),
-                       sfi_field_int("db_id", task->db_id), sfi_field_int("attempt", 0),
-                       sfi_field_str("db_url", task->url)));
-    sfi_emit(&writer->observer, "write.shard.started",
-             SFI_FIELDS(sfi_field_int("elapsed_ms", sfi_writer_elapsed_ms(writer))));
-    SFI_RETURN_IF_ERR(choose_page_size(task, &page_size, err));
-    SFI_RETURN_IF_ERR(sfi_sqlite_builder_new(writer->store, task->db_key, page_size,
-                                             writer->config.sidecar, &task->builder, err));
-    SFI_RETURN_IF_ERR(copy_rows(task, err));
+    atomic_fetch_add(&writer->built_rows, task->unreported);
     SFI_RETURN_IF_ERR(sfi_writer_check_cancelled(writer, err));
     SFI_RETURN_IF_ERR(task->builder->ops->finish(task->builder, &task->built, err));
     writer->results[task->db_id].committed = true;
@@ -215,37 +183,95 @@ static shardy_status build(struct task *task, shardy_error *err)
     return SHARDY_OK;
 }
 
-static shardy_status build_shard(void *arg, size_t index, unsigned worker, shardy_error *err)
+void sfi_task_failed(struct sfi_shard_task *task, shardy_error *err)
 {
-    shardy_writer *writer = arg;
-    struct task task = {.writer = writer, .db_id = (uint32_t)index};
+    shardy_writer *writer = task->writer;
+    sfi_error_prefix(err, "shard %u: ", task->db_id);
+    sfi_log(&writer->observer, SHARDY_LOG_ERROR, "writer", "shard_write_failed",
+            SFI_FIELDS(sfi_field_str("run_id", writer->config.run_id),
+                       sfi_field_int("db_id", task->db_id), sfi_field_int("attempt", 0),
+                       sfi_field_str("db_url", task->url),
+                       sfi_field_int("rows_written", task->built.rows),
+                       sfi_field_str("error", err ? err->message : "")));
+}
+
+/* Page size of a shard; `auto` looks at all rows first. */
+static shardy_status choose_page_size(const shardy_writer *writer, struct sfi_stream *stream,
+                                      uint32_t *page_size, shardy_error *err)
+{
+    *page_size = writer->config.page_size;
+    if (*page_size != SHARDY_PAGE_SIZE_AUTO) {
+        return SHARDY_OK;
+    }
+    struct sfi_length_profile *profile = sfi_calloc(1, sizeof *profile);
+    const struct sfi_row *rows;
+    size_t count = 0;
     shardy_status st = SHARDY_OK;
-    sfi_buf_init(&task.min_key, SFI_KEY_MAX_BYTES);
-    sfi_buf_init(&task.max_key, SFI_KEY_MAX_BYTES);
-    sfi_buf_init(&task.built.sidecar, SIZE_MAX);
-    task.started_us = sfi_monotonic_us();
+    if (!profile) {
+        return sfi_fail_memory(err, sizeof *profile);
+    }
+    do {
+        SFI_TRY(sfi_stream_next(stream, &rows, &count, err));
+        for (size_t i = 0; i < count; i++) {
+            sfi_length_profile_add(profile, rows[i].key_size, rows[i].value_size);
+        }
+    } while (count);
+    *page_size = sfi_length_profile_page_size(profile);
+    SFI_TRY(sfi_stream_rewind(stream, err));
+out:
+    sfi_free(profile);
+    return st;
+}
+
+static shardy_status build_stream(struct sfi_shard_task *task, struct sfi_stream *stream,
+                                  shardy_error *err)
+{
+    const struct sfi_row *rows;
+    size_t count = 0;
+    uint32_t page_size;
+    SFI_RETURN_IF_ERR(sfi_task_begin(task, err));
+    SFI_RETURN_IF_ERR(choose_page_size(task->writer, stream, &page_size, err));
+    SFI_RETURN_IF_ERR(sfi_task_create(task, page_size, err));
+    do {
+        SFI_RETURN_IF_ERR(sfi_stream_next(stream, &rows, &count, err));
+        if (count) {
+            SFI_RETURN_IF_ERR(sfi_task_add(task, rows, count, err));
+        }
+    } while (count);
+    return sfi_task_finish(task, err);
+}
+
+shardy_status sfi_writer_build_shard(shardy_writer *writer, struct sfi_rows *rows, uint32_t list,
+                                     uint32_t db_id, unsigned worker, shardy_error *err)
+{
+    struct sfi_shard_task task;
+    struct sfi_stream *stream = NULL;
+    shardy_status st = SHARDY_OK;
+    sfi_task_init(&task, writer, db_id);
     SFI_TRY(sfi_writer_check_cancelled(writer, err));
-    SFI_TRY(sfi_stream_open(&writer->rows, task.db_id, worker, false, &task.stream, err));
-    if (sfi_stream_input_rows(task.stream) > 0) {
-        SFI_TRY(build(&task, err));
+    SFI_TRY(sfi_stream_open(rows, list, worker, false, &stream, err));
+    if (sfi_stream_input_rows(stream) > 0) {
+        SFI_TRY(build_stream(&task, stream, err));
     }
 out:
     if (st != SHARDY_OK) {
-        sfi_error_prefix(err, "shard %u: ", task.db_id);
-        sfi_log(&writer->observer, SHARDY_LOG_ERROR, "writer", "shard_write_failed",
-                SFI_FIELDS(sfi_field_str("run_id", writer->config.run_id),
-                           sfi_field_int("db_id", task.db_id), sfi_field_int("attempt", 0),
-                           sfi_field_str("db_url", task.url),
-                           sfi_field_int("rows_written", task.built.rows),
-                           sfi_field_str("error", err ? err->message : "")));
+        sfi_task_failed(&task, err);
     }
-    task_clear(&task);
+    sfi_stream_free(stream);
+    sfi_task_clear(&task);
     return st;
+}
+
+static shardy_status build_nth(void *arg, size_t index, unsigned worker, shardy_error *err)
+{
+    shardy_writer *writer = arg;
+    uint32_t db_id = (uint32_t)index;
+    return sfi_writer_build_shard(writer, &writer->rows, db_id, db_id, worker, err);
 }
 
 shardy_status sfi_writer_build_shards(shardy_writer *writer, shardy_error *err)
 {
-    return sfi_parallel(writer->config.threads, writer->config.num_dbs, build_shard, writer, err);
+    return sfi_parallel(writer->config.threads, writer->config.num_dbs, build_nth, writer, err);
 }
 
 static void remove_object(shardy_writer *writer, const char *dir_key, const char *name)

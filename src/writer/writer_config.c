@@ -49,6 +49,14 @@ static shardy_status check_numbers(const shardy_writer_options *o, shardy_error 
         return sfi_fail(err, SHARDY_CONFIG, "threads must be at most %u, got %u", SFI_THREADS_MAX,
                         o->threads);
     }
+    if ((unsigned)o->input_order > SHARDY_INPUT_SORTED) {
+        return sfi_fail(err, SHARDY_CONFIG, "unknown input_order %d", (int)o->input_order);
+    }
+    if (o->input_order != SHARDY_INPUT_ANY && o->max_keys_per_shard) {
+        return sfi_fail(err, SHARDY_CONFIG,
+                        "input_order grouped or sorted needs num_dbs: with max_keys_per_shard the "
+                        "shard of a row is known only after the last row");
+    }
     if ((unsigned)o->policy > SHARDY_PUBLISH_EXPECT) {
         return sfi_fail(err, SHARDY_CONFIG, "unknown publish policy %d", (int)o->policy);
     }
@@ -155,6 +163,7 @@ static shardy_status fill(struct sfi_writer_config *config, const shardy_writer_
     config->memory_limit =
         o->memory_limit_bytes ? o->memory_limit_bytes : SFI_WRITER_MEMORY_DEFAULT;
     config->threads = sfi_thread_count(o->threads);
+    config->input_order = o->input_order;
     return custom_fields(config, o->custom_fields, err);
 }
 

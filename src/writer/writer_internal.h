@@ -6,6 +6,9 @@
  * references of one shard in key order writer_stream.c  sorted references and spilled runs of a
  * shard merged into rows, last one wins writer_spill.c   the spill file: runs of records
  *   writer_build.c   a shard's stream goes through a builder; its manifest entry
+ *   writer_ordered.c instead of the above when rows arrive by shard: one shard at a time
+ *   writer_sorted.c  rows that also arrive in key order go straight into the page builder
+ *   writer_workers.c threads that build complete shards while the next one arrives
  *   writer_stage.c   rows held back while the number of shards is unknown (max_keys_per_shard)
  *   writer.c         the public calls
  */
@@ -91,6 +94,8 @@ shardy_status sfi_rows_init(struct sfi_rows *rows, shardy_key_encoding encoding,
                             unsigned threads, uint64_t memory_limit, struct sfi_spill_file *spill,
                             shardy_error *err);
 void sfi_rows_clear(struct sfi_rows *rows);
+/* Memory of batches and references, and what sorting will take. */
+uint64_t sfi_rows_memory(const struct sfi_rows *rows);
 /* Check keys and lengths of a batch against the encoding; nothing is kept. */
 shardy_status sfi_rows_check(shardy_key_encoding encoding, const struct sfi_batch *batch,
                              shardy_error *err);
@@ -105,6 +110,20 @@ shardy_status sfi_rows_end(struct sfi_rows *rows, shardy_error *err);
 shardy_status sfi_rows_sorted(struct sfi_rows *rows, uint32_t db_id, unsigned worker,
                               const struct sfi_row_ref **refs, size_t *count, shardy_error *err);
 void sfi_batch_release(struct sfi_batch *batch);
+/* Key of a checked row for messages. */
+void sfi_batch_key_text(const struct sfi_batch *batch, size_t row, shardy_key_encoding encoding,
+                        char out[SFI_KEY_TEXT_SIZE]);
+/* Integer key of a checked row. */
+static inline uint64_t sfi_column_number(const struct sfi_column *column, size_t row)
+{
+    switch (column->kind) {
+    case SFI_COLUMN_I32:
+    case SFI_COLUMN_U32:
+        return ((const uint32_t *)column->values)[row];
+    default:
+        return ((const uint64_t *)column->values)[row];
+    }
+}
 
 /* Sort by key, then by `at`. `scratch` has room for `count` references. */
 void sfi_sort_refs(const struct sfi_rows *rows, struct sfi_row_ref *refs,
@@ -127,6 +146,8 @@ struct sfi_spill_writer {
 #define SFI_SPILL_RECORD_OVERHEAD 10u
 /* Claim `size` contiguous bytes. Any thread. */
 uint64_t sfi_spill_reserve(struct sfi_spill_file *file, uint64_t size);
+/* Give the disk space of a run back that is not needed any more, where the file system can. */
+void sfi_spill_discard(const struct sfi_spill_file *file, const struct sfi_run *run);
 shardy_status sfi_spill_put(struct sfi_spill_writer *writer, const struct sfi_row *row,
                             shardy_error *err);
 shardy_status sfi_spill_flush(struct sfi_spill_writer *writer, shardy_error *err);
@@ -171,6 +192,7 @@ uint64_t sfi_stream_input_rows(const struct sfi_stream *stream);
 struct sfi_shard_result {
     shardy_shard_info info; /* owner set when the shard exists */
     bool committed;         /* database object exists */
+    bool begun;             /* ordered input: rows have come; only the adding thread looks */
     uint64_t rows;
     uint64_t bytes;
 };
@@ -197,6 +219,7 @@ struct sfi_writer_config {
     bool expect;
     uint64_t memory_limit;
     unsigned threads;
+    shardy_input_order input_order;
 };
 
 /* `known`: the options as this library knows them, missing fields zero. */
@@ -210,10 +233,11 @@ struct shardy_writer {
     struct sfi_store *store;
     struct sfi_spill_file spill;
     struct sfi_rows rows;
-    bool rows_ready;         /* `rows` is initialised: num_dbs is known */
-    struct sfi_stage *stage; /* instead of `rows` until then */
-    struct sfi_arena *arena; /* rows added one by one, not yet a batch */
-    shardy_status broken;    /* sticky failure after which the build cannot go on */
+    bool rows_ready;             /* `rows` is initialised: num_dbs is known */
+    struct sfi_stage *stage;     /* instead of `rows` until then */
+    struct sfi_ordered *ordered; /* instead of `rows` and `stage` when rows arrive by shard */
+    struct sfi_arena *arena;     /* rows added one by one, not yet a batch */
+    shardy_status broken;        /* sticky failure after which the build cannot go on */
     shardy_error broken_error;
     bool finished;
     atomic_bool cancelled;
@@ -223,7 +247,9 @@ struct shardy_writer {
     uint64_t started_us;              /* monotonic */
     struct sfi_shard_result *results; /* num_dbs */
 
-    /* Progress, written by building threads. */
+    /* Progress, written by the adding and by building threads. */
+    atomic_uint_fast64_t seen_rows; /* rows_read and input_bytes as other threads may read them */
+    atomic_uint_fast64_t seen_bytes;
     void (*progress)(void *arg, const shardy_progress *progress);
     void *progress_arg;
     atomic_flag progress_busy;
@@ -239,6 +265,39 @@ void sfi_writer_progress(shardy_writer *writer, bool force);
 shardy_status sfi_writer_check_cancelled(shardy_writer *writer, shardy_error *err);
 uint64_t sfi_writer_elapsed_ms(const shardy_writer *writer);
 
+/*
+ * One shard on its way from rows to objects and to its entry in writer->results: init, begin,
+ * create, add.., finish; after a failure failed; clear.
+ */
+struct sfi_shard_task {
+    shardy_writer *writer;
+    uint32_t db_id;
+    struct sfi_shard_builder *builder;
+    struct sfi_shard_built built;
+    char *dir_key; /* attempt directory, relative */
+    char *db_key;
+    char *url;
+    struct sfi_buf min_key;
+    struct sfi_buf max_key;
+    uint64_t started_us;
+    uint64_t unreported; /* rows not yet in writer->built_rows */
+};
+
+void sfi_task_init(struct sfi_shard_task *task, shardy_writer *writer, uint32_t db_id);
+/* Names and the event of a start. */
+shardy_status sfi_task_begin(struct sfi_shard_task *task, shardy_error *err);
+shardy_status sfi_task_create(struct sfi_shard_task *task, uint32_t page_size, shardy_error *err);
+/* Rows with strictly ascending keys, at least one. */
+shardy_status sfi_task_add(struct sfi_shard_task *task, const struct sfi_row *rows, size_t count,
+                           shardy_error *err);
+shardy_status sfi_task_finish(struct sfi_shard_task *task, shardy_error *err);
+/* Name the shard in `err`, and log. */
+void sfi_task_failed(struct sfi_shard_task *task, shardy_error *err);
+void sfi_task_clear(struct sfi_shard_task *task);
+
+/* Build shard `db_id` from list `list` of `rows`; a list without rows makes no shard. */
+shardy_status sfi_writer_build_shard(shardy_writer *writer, struct sfi_rows *rows, uint32_t list,
+                                     uint32_t db_id, unsigned worker, shardy_error *err);
 /* Build every shard into writer->results. */
 shardy_status sfi_writer_build_shards(shardy_writer *writer, shardy_error *err);
 /* Remove the objects of all committed shards (failed build). */
@@ -255,6 +314,54 @@ bool sfi_arena_full(const struct sfi_arena *arena);
 /* Turn the rows into a batch and empty the arena. */
 shardy_status sfi_arena_take(struct sfi_arena *arena, uint64_t first_row, struct sfi_batch *batch,
                              shardy_error *err);
+
+/* A piece of work for the threads of a build. */
+struct sfi_work {
+    struct sfi_work *next; /* private to the workers */
+    uint64_t memory;       /* what it holds until it is freed */
+    shardy_status (*run)(struct sfi_work *work, shardy_error *err);
+    void (*free)(struct sfi_work *work);
+};
+
+/* Threads beside the adding one, which alone calls these functions. */
+struct sfi_workers;
+shardy_status sfi_workers_new(unsigned threads, struct sfi_workers **workers, shardy_error *err);
+/* Take the work over, on failure too; waits while all threads are busy. Failure of any work. */
+shardy_status sfi_workers_give(struct sfi_workers *workers, struct sfi_work *work,
+                               shardy_error *err);
+/* Wait until the work in progress holds at most `memory` bytes. Failure of any work. */
+shardy_status sfi_workers_wait(struct sfi_workers *workers, uint64_t memory, shardy_error *err);
+/* Wait until no work is in progress. Failure of any work. */
+shardy_status sfi_workers_finish(struct sfi_workers *workers, shardy_error *err);
+void sfi_workers_free(struct sfi_workers *workers); /* waits for running work; NULL is accepted */
+
+/* Rows that arrive by shard (shardy_input_order). writer->results exists. */
+struct sfi_ordered;
+shardy_status sfi_ordered_new(shardy_writer *writer, struct sfi_ordered **ordered,
+                              shardy_error *err);
+/* Takes a checked batch over, on failure too. INPUT: a promise of the order is broken. */
+shardy_status sfi_ordered_add(struct sfi_ordered *ordered, struct sfi_batch *batch,
+                              shardy_error *err);
+/* No more rows will come: complete every shard. */
+shardy_status sfi_ordered_finish(struct sfi_ordered *ordered, shardy_error *err);
+/* Abandons shards that are not complete. NULL is accepted. */
+void sfi_ordered_free(struct sfi_ordered *ordered);
+
+/* Rows of one shard in key order; the last one is held back, as an equal key may follow. */
+struct sfi_sorted;
+shardy_status sfi_sorted_new(shardy_key_encoding encoding, struct sfi_sorted **sorted,
+                             shardy_error *err);
+void sfi_sorted_free(struct sfi_sorted *sorted); /* NULL is accepted */
+/*
+ * Check the order of some rows of a batch and hand them to the shard. With `check_only` nothing is
+ * handed on. INPUT: a key goes back.
+ */
+shardy_status sfi_sorted_add(struct sfi_sorted *sorted, struct sfi_shard_task *task,
+                             bool check_only, const struct sfi_batch *batch, size_t first,
+                             size_t count, shardy_error *err);
+/* Hand the row held back on, and be ready for another shard. */
+shardy_status sfi_sorted_end(struct sfi_sorted *sorted, struct sfi_shard_task *task,
+                             bool check_only, shardy_error *err);
 
 /* Rows held back while the number of shards is unknown. */
 struct sfi_stage;

@@ -170,6 +170,15 @@ shardy_status sfi_rows_check(shardy_key_encoding encoding, const struct sfi_batc
     return SHARDY_OK;
 }
 
+void sfi_batch_key_text(const struct sfi_batch *batch, size_t row, shardy_key_encoding encoding,
+                        char out[SFI_KEY_TEXT_SIZE])
+{
+    shardy_key key = sfi_column_is_int(&batch->key)
+                         ? sfi_column_key(&batch->key, row)
+                         : sfi_key_decode(encoding, sfi_column_bytes(&batch->key, row));
+    sfi_key_text(&key, out);
+}
+
 /* --- routing -------------------------------------------------------------------------------- */
 
 struct scatter {
@@ -178,17 +187,6 @@ struct scatter {
     uint64_t at; /* batch number, shifted */
     size_t piece;
 };
-
-static inline uint64_t number_at(const struct sfi_column *column, size_t row)
-{
-    switch (column->kind) {
-    case SFI_COLUMN_I32:
-    case SFI_COLUMN_U32:
-        return ((const uint32_t *)column->values)[row];
-    default:
-        return ((const uint64_t *)column->values)[row];
-    }
-}
 
 static bool list_reserve(struct sfi_ref_list *list, size_t count)
 {
@@ -218,7 +216,7 @@ static bool scatter_block(const struct scatter *scatter, struct sfi_ref_list *li
     if (sfi_column_is_int(key)) {
         unsigned shift = scatter->rows->encoding == SHARDY_KEY_U32BE ? 32 : 0;
         for (size_t i = 0; i < count && ok; i++) {
-            ok = list_push(&lists[ids[i]], number_at(key, first + i) << shift,
+            ok = list_push(&lists[ids[i]], sfi_column_number(key, first + i) << shift,
                            scatter->at + first + i);
         }
     } else {
@@ -259,7 +257,7 @@ static uint64_t sort_space(const struct sfi_rows *rows)
     return 2 * at_once * per_shard * sizeof(struct sfi_row_ref);
 }
 
-static uint64_t memory_used(const struct sfi_rows *rows)
+uint64_t sfi_rows_memory(const struct sfi_rows *rows)
 {
     return rows->batch_bytes + rows->ref_count * sizeof(struct sfi_row_ref) + sort_space(rows);
 }
@@ -290,12 +288,12 @@ shardy_status sfi_rows_add(struct sfi_rows *rows, struct sfi_batch *batch, shard
         size_t pieces = (length + scatter.piece - 1) / scatter.piece;
         SFI_RETURN_IF_ERR(sfi_parallel(rows->threads, pieces, scatter_piece, &scatter, err));
     }
-    return memory_used(rows) > rows->memory_limit ? spill(rows, err) : SHARDY_OK;
+    return sfi_rows_memory(rows) > rows->memory_limit ? spill(rows, err) : SHARDY_OK;
 }
 
 shardy_status sfi_rows_end(struct sfi_rows *rows, shardy_error *err)
 {
-    bool crowded = memory_used(rows) > rows->memory_limit / 2;
+    bool crowded = sfi_rows_memory(rows) > rows->memory_limit / 2;
     return rows->generation_count && crowded ? spill(rows, err) : SHARDY_OK;
 }
 

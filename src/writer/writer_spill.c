@@ -82,6 +82,14 @@ uint64_t sfi_spill_reserve(struct sfi_spill_file *file, uint64_t size)
     return offset;
 }
 
+void sfi_spill_discard(const struct sfi_spill_file *file, const struct sfi_run *run)
+{
+    if (run->size) {
+        (void)fallocate(file->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)run->offset,
+                        (off_t)run->size);
+    }
+}
+
 static shardy_status write_all(const struct sfi_spill_file *file, const uint8_t *data, size_t size,
                                uint64_t offset, shardy_error *err)
 {

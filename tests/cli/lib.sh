@@ -60,3 +60,18 @@ need_fixtures() {
         exit 0
     fi
 }
+
+# Rows with text keys in four shards of S3, big enough that a value is not on the first page read.
+s3_snapshot() {
+    seq 1 20000 | awk 'BEGIN { print "key,value" }
+        { printf "k%05d,value %d of the rows of this snapshot\n", $1, $1 }' > rows.csv
+    shardy build --to "$SHARDY_S3_URL/snap" --shards 4 --run-id run-s3 --key-encoding utf8 rows.csv \
+        > built.txt
+    SHARDY_CURRENT=$SHARDY_S3_URL/snap
+    export SHARDY_CURRENT
+}
+
+# Names of the objects in the bucket, as the server keeps them: unfinished uploads included.
+objects() {
+    (cd "$SHARDY_S3_FOLDER" && find . -type f | sort)
+}

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Run the command line cases in cases/ against a shardy binary and print TAP.
 
-    run.py [--refresh] BINARY [NAME ...]
+    run.py [--refresh] [--with-s3 PROGRAM] BINARY [NAME ...]
 
 A case is cases/NAME.sh with what it must give beside it:
     NAME.stdout.exact, NAME.stderr.exact   the whole output
@@ -10,7 +10,12 @@ A case is cases/NAME.sh with what it must give beside it:
 Missing files mean no output and exit code 0. Each case runs in an empty folder of its own, with
 shardy on PATH, SHARDY_FIXTURES (the original's snapshots) and TESTS (this folder) set. In outputs
 these folders become <DIR> and <FIXTURES>, times <TIME>, times in refs <STAMP>, durations <S> and
-checksums <SUM>. --refresh writes the .exact and .exit files anew; look at the difference before you keep it.
+checksums <SUM>. --refresh writes the .exact and .exit files anew; look at the difference before you
+keep it.
+
+Cases s3_*.sh run with an S3 server of their own, which PROGRAM (tests/s3/with_s3) starts; options of
+it stand in a line "# with_s3: OPTIONS" of the case. Its URL becomes <ENDPOINT>, request ids <ID>,
+milliseconds <MS>. They are skipped, with the reason, where the server or PROGRAM is missing.
 """
 import concurrent.futures
 import fnmatch
@@ -31,41 +36,74 @@ NORMAL_FORMS = [
     (re.compile(r"\b(seconds=|manifest_age=)[0-9.]+"), r"\1<S>"),
     (re.compile(r"\b(xxh3-128-1m:)[0-9a-f]{32}\b"), r"\1<SUM>"),
 ]
+S3_FORMS = [
+    (re.compile(r"http://127\.0\.0\.1:\d{4,5}\b"), "<ENDPOINT>"),
+    (re.compile(r"\d{4}-\d\d-\d\dT\d\d%3A\d\d%3A\d\d\.\d{6}Z"), "<STAMP>"),
+    (re.compile(r"\brequest id \w+"), "request id <ID>"),
+    (re.compile(r"\b\d+\.\d ms\b"), "<MS> ms"),
+]
+S3_OPTIONS = re.compile(r"^# with_s3: (.*)$", re.M)
+EXIT_SKIP = 77
 
 
-def normalise(data, folder, fixtures):
+def normalise(data, folder, fixtures, forms):
     text = data.decode("utf-8", "backslashreplace")
     text = text.replace(folder, "<DIR>").replace(fixtures, "<FIXTURES>")
     text = text.replace(os.path.realpath(fixtures), "<FIXTURES>")
-    for pattern, replacement in NORMAL_FORMS:
+    for pattern, replacement in forms:
         text = pattern.sub(replacement, text)
     return text
 
 
-def run_case(script, binary, fixtures):
+def environment(folder, binary, fixtures):
+    programs = pathlib.Path(folder, ".bin")
+    programs.mkdir()
+    (programs / "shardy").symlink_to(binary)
+    env = {
+        "PATH": f"{programs}:{os.environ['PATH']}",
+        "HOME": folder,
+        "TMPDIR": folder,
+        "XDG_CACHE_HOME": f"{folder}/cache",
+        "LC_ALL": "C.UTF-8",
+        "TESTS": str(HERE),
+        "SHARDY_FIXTURES": fixtures,
+    }
+    for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS",
+                 "SHARDY_FAULT_PROXY"):
+        if name in os.environ:
+            env[name] = os.environ[name]
+    return env
+
+
+def command(script, env, with_s3):
+    """The command of a case and its environment; None when it needs a server that is not there."""
+    shell = ["sh", "-u", str(script)]
+    if not script.stem.startswith("s3_"):
+        return shell, env
+    if not with_s3:
+        return None, env
+    options = S3_OPTIONS.search(script.read_text())
+    # The server is looked for where this user keeps it, not in the home of the case.
+    return ([with_s3, *(options[1].split() if options else []), "env",
+             *(f"{name}={value}" for name, value in env.items()), *shell], None)
+
+
+def run_case(script, binary, fixtures, with_s3):
     with tempfile.TemporaryDirectory() as folder:
         folder = os.path.realpath(folder)
-        programs = pathlib.Path(folder, ".bin")
-        programs.mkdir()
-        (programs / "shardy").symlink_to(binary)
-        env = {
-            "PATH": f"{programs}:{os.environ['PATH']}",
-            "HOME": folder,
-            "TMPDIR": folder,
-            "LC_ALL": "C.UTF-8",
-            "TESTS": str(HERE),
-            "SHARDY_FIXTURES": fixtures,
-        }
-        for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS"):
-            if name in os.environ:
-                env[name] = os.environ[name]
+        forms = NORMAL_FORMS + (S3_FORMS if script.stem.startswith("s3_") else [])
+        args, env = command(script, environment(folder, binary, fixtures), with_s3)
+        if args is None:
+            return "SKIP needs --with-s3\n", "", "0"
         try:
-            done = subprocess.run(["sh", "-u", str(script)], cwd=folder, env=env, timeout=TIMEOUT_S,
+            done = subprocess.run(args, cwd=folder, env=env, timeout=TIMEOUT_S,
                                   stdin=subprocess.DEVNULL, capture_output=True)
         except subprocess.TimeoutExpired:
             return "", f"case ran longer than {TIMEOUT_S} s", "timeout"
-        return (normalise(done.stdout, folder, fixtures), normalise(done.stderr, folder, fixtures),
-                str(done.returncode))
+        stderr = normalise(done.stderr, folder, fixtures, forms)
+        if done.returncode == EXIT_SKIP and args[0] == with_s3:
+            return f"SKIP {stderr}", "", "0"
+        return normalise(done.stdout, folder, fixtures, forms), stderr, str(done.returncode)
 
 
 def expected(script, stream):
@@ -106,6 +144,10 @@ def refresh(script, stdout, stderr, code):
 def main(args):
     again = "--refresh" in args
     args = [arg for arg in args if arg != "--refresh"]
+    with_s3 = None
+    if args[:1] == ["--with-s3"] and args[1:]:
+        with_s3 = os.path.realpath(args[1])
+        args = args[2:]
     if not args:
         print(__doc__, file=sys.stderr)
         return 2
@@ -118,9 +160,9 @@ def main(args):
     failed = 0
     print(f"1..{len(scripts)}")
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = pool.map(lambda script: run_case(script, binary, fixtures), scripts)
+        results = pool.map(lambda script: run_case(script, binary, fixtures, with_s3), scripts)
         for number, (script, (stdout, stderr, code)) in enumerate(zip(scripts, results), 1):
-            if again:
+            if again and not stdout.startswith("SKIP "):
                 refresh(script, stdout, stderr, code)
             if stdout.startswith("SKIP "):
                 print(f"ok {number} {script.stem} # SKIP {stdout[5:].splitlines()[0]}")

@@ -63,7 +63,7 @@ static void check_values(const char *text)
     }
     (void)sfi_s3_retry_after(text, 0);
     if (sfi_s3_region_of_host(text, region)) {
-        require(sfi_s3_region_valid(region));
+        require(sfi_region_is_valid(region));
     }
     (void)sfi_s3_endpoint_check("endpoint", text, NULL);
 }

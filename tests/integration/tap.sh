@@ -11,13 +11,19 @@ point() {
     point_name=$1
     shift
     tap_count=$((tap_count + 1))
+    tap_skip=
     if "$@" >"$tap_dir/log" 2>&1; then
-        echo "ok $tap_count - $point_name"
+        echo "ok $tap_count - $point_name${tap_skip:+ # SKIP $tap_skip}"
     else
         tap_failed=$((tap_failed + 1))
         echo "not ok $tap_count - $point_name"
         sed 's/^/# /' "$tap_dir/log"
     fi
+}
+
+# Called by the command of a point that cannot do its work here.
+skip_point() {
+    tap_skip=$1
 }
 
 # Compare what a command prints with a file.

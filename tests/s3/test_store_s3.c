@@ -101,7 +101,6 @@ static void conditions_hold(void **state)
     char first[SFI_ETAG_SIZE];
     char second[SFI_ETAG_SIZE];
     bool unchanged;
-    bool guarded = false;
     struct sfi_buf data;
     shardy_error err = SHARDY_ERROR_INIT;
     (void)state;
@@ -129,8 +128,6 @@ static void conditions_hold(void **state)
     assert_false(unchanged);
     assert_string_equal(first, second);
     assert_int_equal(data.size, 1);
-    require_ok(sfi_store_probe_conditional(store, &guarded, &err), &err);
-    assert_true(guarded);
     sfi_buf_clear(&data);
     sfi_store_release(store);
 }

@@ -130,6 +130,17 @@ static inline bool answer_huge_head(struct peer *peer)
     return peer_text(peer, "Content-Length: 2\r\n\r\nok");
 }
 
+/* 400 bytes, one by one: two seconds if somebody waits for them. */
+static inline bool answer_drip(struct peer *peer)
+{
+    bool sent = peer_text(peer, "HTTP/1.1 200 OK\r\nContent-Length: 400\r\n\r\n");
+    for (int i = 0; sent && i < 400; i++) {
+        usleep(5000);
+        sent = peer_send(peer, " ", 1);
+    }
+    return false;
+}
+
 /* Refuse before the body has come, and take it until the client gives up. */
 static inline bool answer_early(struct peer *peer)
 {
@@ -210,6 +221,9 @@ static inline bool answer(struct peer *peer)
     if (strcmp(path, "/stall") == 0) {
         peer_text(peer, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n0123456789");
         peer_hold(peer);
+    }
+    if (strcmp(path, "/drip") == 0) {
+        return answer_drip(peer);
     }
     if (strcmp(path, "/huge-head") == 0) {
         return answer_huge_head(peer);

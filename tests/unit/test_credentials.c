@@ -276,6 +276,40 @@ static void expired_ones_are_waited_for(void **state)
     sfi_credential_provider_free(provider);
 }
 
+/* Commands that print fixed keys and when to ask again. */
+static void the_same_keys_may_live_longer(void **state)
+{
+    static const char *const command =
+        "[default]\ncredential_process = sh -c 'date -u -d @$(cat $HOME/until) "
+        "+\"{\\\"Version\\\":1,\\\"AccessKeyId\\\":\\\"AKIAX\\\",\\\"SecretAccessKey\\\":"
+        "\\\"" CANARY "\\\",\\\"Expiration\\\":\\\"%Y-%m-%dT%H:%M:%SZ\\\"}\"'\n";
+    const struct sfi_credentials_options options = {.observer = &observer};
+    const int64_t now = sfi_now_us() / 1000000;
+    char until[32];
+    (void)state;
+    clean_environment();
+    atomic_store(&shift, 0);
+    home_file(".aws/config", command);
+    snprintf(until, sizeof until, "%lld", (long long)now + 3600);
+    home_file("until", until);
+    struct sfi_credential_provider *provider = new_provider(&options);
+    sfi_credential_provider_override(provider,
+                                     &(struct sfi_credential_overrides){.now = shifted_now});
+    assert_int_equal(wait_for(provider, 0), 1);
+    atomic_store(&shift, 3700);
+    snprintf(until, sizeof until, "%lld", (long long)now + 9000);
+    home_file("until", until);
+    assert_int_equal(wait_for(provider, 0), 2);
+    assert_int_equal(at_once(provider, 0), 2);
+    /* A refusal is one all the same. */
+    snprintf(until, sizeof until, "%lld", (long long)now + 9900);
+    home_file("until", until);
+    assert_int_equal(wait_error(provider, 2, "gave the same"), SHARDY_CONFIG);
+    home_file(".aws/config", NULL);
+    home_file("until", NULL);
+    sfi_credential_provider_free(provider);
+}
+
 static void a_failed_renewal_keeps_the_old_ones(void **state)
 {
     struct sfi_credential_provider *provider = container_provider();
@@ -541,6 +575,7 @@ int main(void)
         cmocka_unit_test(renews_ahead_and_nobody_waits),
         cmocka_unit_test(short_lives_are_renewed_in_their_last_quarter),
         cmocka_unit_test(expired_ones_are_waited_for),
+        cmocka_unit_test(the_same_keys_may_live_longer),
         cmocka_unit_test(a_failed_renewal_keeps_the_old_ones),
         cmocka_unit_test(a_crowd_asks_once),
         cmocka_unit_test(each_crowd_is_told_of_a_failure),

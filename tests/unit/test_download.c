@@ -10,9 +10,11 @@
 
 #include "base/limits.h"
 #include "base/memory.h"
+#include "reader/cache_dir.h"
 #include "reader/download.h"
 #include "reader/transfer.h"
 #include "store/store_fault.h"
+#include "s3_script.h"
 #include "store_sample.h"
 
 #include <errno.h>
@@ -472,6 +474,59 @@ static void test_transfer(void **state)
     }
 }
 
+/* When one range fails the others are not waited for: they would be tried again. */
+static void test_transfer_gives_up_at_once(void **state)
+{
+    static const struct step steps[] = {{.kind = STEP_HANG}, {.kind = STEP_HANG}, {.status = 404}};
+    static const shardy_store_option soon = {"read_timeout", "1"};
+    (void)state;
+    script_environment();
+    struct script *script = script_start(steps, PARTS);
+    struct sfi_store *store = script_store(script, &soon, 1, NULL);
+    struct sfi_transfer transfer = {.store = store, .key = "shard.db", .size = OBJECT_SIZE};
+    assert_int_equal(sfi_transfer_run(&transfer, NULL), SHARDY_NOT_FOUND);
+    assert_int_equal(atomic_load(&script->seen_count), PARTS);
+    sfi_store_release(store);
+    script_stop(script);
+}
+
+static void *make_entries(void *arg)
+{
+    const struct world *w = arg;
+    static const char name[] = "0123456789abcdef0123456789abcdef";
+    size_t failures = 0;
+    for (int i = 0; i < 500; i++) {
+        struct sfi_cache_dir dir;
+        char temp[SFI_CACHE_TEMP_SIZE];
+        int dir_fd = -1;
+        int fd = -1;
+        /* A fresh view of the directory sweeps it, also of what others are just making. */
+        failures += sfi_cache_dir_init(&dir, w->root, 0, NULL) != SHARDY_OK ||
+                    sfi_cache_dir_open(&dir, &dir_fd, NULL) != SHARDY_OK ||
+                    sfi_cache_temp(&dir, dir_fd, 4096, temp, &fd, NULL) != SHARDY_OK ||
+                    sfi_cache_publish(&dir, dir_fd, fd, temp, name, 4096, NULL) != SHARDY_OK;
+        if (fd >= 0) {
+            close(fd);
+        }
+        close(dir_fd);
+        sfi_cache_dir_clear(&dir);
+    }
+    return (void *)(uintptr_t)failures;
+}
+
+static void test_sweeps_leave_what_is_being_made(void **state)
+{
+    pthread_t threads[4];
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, make_entries, *state), 0);
+    }
+    for (size_t i = 0; i < 4; i++) {
+        void *failures;
+        pthread_join(threads[i], &failures);
+        assert_null(failures);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -486,6 +541,8 @@ int main(void)
         TEST(test_no_space),
         TEST(test_directory),
         TEST(test_transfer),
+        cmocka_unit_test(test_transfer_gives_up_at_once),
+        TEST(test_sweeps_leave_what_is_being_made),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -401,6 +401,26 @@ static void time_outs(void **state)
     }
 }
 
+/* A byte now and then is no progress, but for POST: S3 keeps long completions alive by blanks. */
+static void drips(void **state)
+{
+    static const struct {
+        const char *method;
+        enum sfi_http_outcome outcome;
+    } cases[] = {{"GET", SFI_HTTP_TIMEOUT}, {"PUT", SFI_HTTP_TIMEOUT}, {"POST", SFI_HTTP_ANSWERED}};
+    struct fixture *fixture = *state;
+    struct sfi_http_options options = {.stall_timeout_ms = 200};
+    struct sfi_http_client *client = new_client(&options);
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct sfi_http_request request = {.method = cases[i].method};
+        request.url = server_url(fixture->server, "/drip");
+        sfi_http_perform(client, &request);
+        assert_int_equal(request.outcome, cases[i].outcome);
+        sfi_http_request_clear(&request);
+    }
+    sfi_http_client_free(client);
+}
+
 /* A peer that accepts (by the backlog) and neither reads nor answers. */
 static void a_body_that_nobody_takes(void **state)
 {
@@ -506,6 +526,7 @@ int main(void)
         SERVED(not_sent),
         SERVED(resending),
         SERVED(time_outs),
+        SERVED(drips),
         cmocka_unit_test(a_body_that_nobody_takes),
         cmocka_unit_test(a_connection_that_does_not_come_about),
         SERVED(literal_ipv6_address),

@@ -4,6 +4,8 @@
  */
 #include "reader_remote_sample.h"
 
+#include <sched.h>
+
 /* ---- rounds ---------------------------------------------------------------------------------- */
 
 static void rounds_of_cold_gets(void **state)
@@ -185,6 +187,55 @@ static void one_request_for_all_threads(void **state)
     }
 }
 
+static void *get_until_closed(void *arg)
+{
+    struct getter *getter = arg;
+    shardy_status st = SHARDY_OK;
+    getter->ok = true;
+    for (size_t i = getter->row; st == SHARDY_OK; i += 331) {
+        const struct snap_row *want = &getter->place->table.rows[i % getter->place->table.count];
+        shardy_key key = snap_key(&getter->place->table, want);
+        shardy_value value = SHARDY_VALUE_INIT;
+        st = shardy_reader_get(getter->place->reader, &key, &value, NULL);
+        getter->ok &=
+            st == SHARDY_READER_STATE || (st == SHARDY_OK && value.size == want->value_size &&
+                                          memcmp(value.data, want->value, value.size) == 0);
+        shardy_value_clear(&value);
+    }
+    return NULL;
+}
+
+static void closed_during_gets(void **state)
+{
+    struct rr_place *place = *state;
+    struct getter getters[8];
+    shardy_snapshot *snapshot = NULL;
+    shardy_value value = SHARDY_VALUE_INIT;
+    rr_publish(place, 20000, 100, 3);
+    rr_open_place(place);
+    snap_ok(shardy_reader_snapshot(place->reader, &snapshot, err));
+    for (size_t i = 0; i < COUNT_OF(getters); i++) {
+        getters[i] = (struct getter){.place = place, .row = i * 2000};
+        assert_int_equal(pthread_create(&getters[i].thread, NULL, get_until_closed, &getters[i]),
+                         0);
+    }
+    while (rs_requests(place->store) < 100) {
+        sched_yield();
+    }
+    shardy_reader_close(place->reader);
+    for (size_t i = 0; i < COUNT_OF(getters); i++) {
+        pthread_join(getters[i].thread, NULL);
+        assert_true(getters[i].ok);
+    }
+    rr_close_place(place);
+    /* A snapshot that is held outlives its reader, and still fetches. */
+    shardy_key key = snap_key(&place->table, &place->table.rows[19999]);
+    snap_ok(shardy_snapshot_get(snapshot, &key, &value, err));
+    assert_memory_equal(value.data, place->table.rows[19999].value, 100);
+    shardy_snapshot_release(snapshot);
+    shardy_value_clear(&value);
+}
+
 /* ---- page budget ----------------------------------------------------------------------------- */
 
 static void small_budgets(void **state)
@@ -220,6 +271,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(eager_opens_in_few_rounds, rr_set_up, rr_tear_down),
         cmocka_unit_test_setup_teardown(refresh_costs_what_changed, rr_set_up, rr_tear_down),
         cmocka_unit_test_setup_teardown(one_request_for_all_threads, rr_set_up, rr_tear_down),
+        cmocka_unit_test_setup_teardown(closed_during_gets, rr_set_up, rr_tear_down),
         cmocka_unit_test_setup_teardown(small_budgets, rr_set_up, rr_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

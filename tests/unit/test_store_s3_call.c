@@ -465,6 +465,42 @@ static void the_last_reference_may_go_in_a_callback(void **state)
     usleep(100000); /* the thread that closes it may run a little longer: leak checkers wait */
 }
 
+struct last {
+    struct sfi_store *store;
+    atomic_bool submitted;
+    atomic_bool released;
+};
+
+static void on_last_failure(struct sfi_store_request *request)
+{
+    struct last *last = request->arg;
+    while (!atomic_load(&last->submitted)) {
+        usleep(1000);
+    }
+    assert_int_equal(request->status, SHARDY_CONFIG);
+    sfi_store_release(last->store);
+    atomic_store(&last->released, true);
+}
+
+/* Without credentials the callback comes on the thread that looked for them. */
+static void the_last_reference_may_go_where_credentials_fail(void **state)
+{
+    static struct last last;
+    static struct sfi_store_request request = {
+        .verb = SFI_STORE_HEAD, .key = "k", .done = on_last_failure, .arg = &last};
+    static const shardy_store_option options[] = {{"endpoint_url", "http://127.0.0.1:1"}};
+    const struct sfi_store_options all = {options, 1, NULL};
+    struct sfi_store_request *requests = &request;
+    (void)state;
+    assert_int_equal(sfi_store_open("s3://bucket/prefix", &all, &last.store, NULL), SHARDY_OK);
+    sfi_store_submit(last.store, &requests, 1);
+    atomic_store(&last.submitted, true);
+    while (!atomic_load(&last.released)) {
+        usleep(1000);
+    }
+    usleep(100000); /* as above */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -482,6 +518,7 @@ int main(void)
         cmocka_unit_test(children_start_anew),
         cmocka_unit_test(closing_ends_what_is_under_way),
         cmocka_unit_test(the_last_reference_may_go_in_a_callback),
+        cmocka_unit_test(the_last_reference_may_go_where_credentials_fail),
     };
     script_environment();
     return cmocka_run_group_tests(tests, NULL, NULL);

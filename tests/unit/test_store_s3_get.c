@@ -417,6 +417,32 @@ static const struct scenario s_scenarios[] = {
      "somebody else",
      NULL,
      0},
+    {"without a length, perhaps cut off",
+     SFI_STORE_GET,
+     0,
+     0,
+     0,
+     0,
+     {{NULL, 200, ETAG_A "X-Content-Length: 10\r\n", "01234", 0, 0},
+      {NULL, 200, ETAG_A, BODY, 0, 0}},
+     SHARDY_OK,
+     2,
+     BODY,
+     "\"aaaa\"",
+     10},
+    {"without a length, in chunks",
+     SFI_STORE_GET,
+     0,
+     0,
+     0,
+     0,
+     {{NULL, 200, ETAG_A "X-Content-Length: 10\r\nTransfer-Encoding: chunked\r\n",
+       "5\r\n01234\r\n5\r\n56789\r\n0\r\n\r\n", 0, 0}},
+     SHARDY_OK,
+     1,
+     BODY,
+     "\"aaaa\"",
+     10},
     {"cut off without an ETag",
      SFI_STORE_GET,
      0,
@@ -437,9 +463,29 @@ static void scenarios_come_out(void **state)
     run_scenarios(s_scenarios, sizeof s_scenarios / sizeof s_scenarios[0]);
 }
 
+/* Who replaces an object that is too large to be read needs its ETag. */
+static void too_large_objects_have_an_etag(void **state)
+{
+    static const struct step steps[] = {{NULL, 200, ETAG_A, BODY, STEP_ALWAYS, 0}};
+    struct script *script = script_start(steps, 1);
+    struct sfi_store *store = script_store(script, NULL, 0, NULL);
+    struct sfi_buf data;
+    char etag[SFI_ETAG_SIZE] = "";
+    (void)state;
+    sfi_buf_init(&data, 100);
+    assert_int_equal(sfi_store_get(store, "k", 5, &data, etag, NULL), SHARDY_LIMIT);
+    assert_string_equal(etag, "\"aaaa\"");
+    sfi_buf_clear(&data);
+    sfi_store_release(store);
+    script_stop(script);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(scenarios_come_out)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(scenarios_come_out),
+        cmocka_unit_test(too_large_objects_have_an_etag),
+    };
     script_environment();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,7 +8,11 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "base/limits.h"
 #include "s3_scenario.h"
+
+/* More than any answer to PUT or DELETE needs; filled by main. */
+static char s_endless[SFI_S3_ERROR_BODY_MAX + 100];
 
 static const struct scenario s_scenarios[] = {
     {"head",
@@ -264,6 +268,57 @@ static const struct scenario s_scenarios[] = {
      "",
      "",
      0},
+    {"put whose answer does not end",
+     SFI_STORE_PUT,
+     0,
+     0,
+     0,
+     0,
+     {{NULL, 200, ETAG_A, s_endless, 0, 0}},
+     SHARDY_UNKNOWN,
+     1,
+     "too large",
+     NULL,
+     0},
+    {"delete whose answer does not end",
+     SFI_STORE_DELETE,
+     0,
+     0,
+     0,
+     0,
+     {{NULL, 200, NULL, s_endless, 0, 0}},
+     SHARDY_UNKNOWN,
+     1,
+     "too large",
+     NULL,
+     0},
+    {"an error that repeats a secret",
+     SFI_STORE_DELETE,
+     0,
+     0,
+     0,
+     0,
+     {{NULL, 403, "x-amz-request-id: canary-secret\r\n",
+       "<Error><Code>SignatureDoesNotMatch</Code><Message>not signed by canary-secret</Message>"
+       "</Error>",
+       0, 0}},
+     SHARDY_CONFIG,
+     1,
+     "SignatureDoesNotMatch",
+     NULL,
+     0},
+    {"409 without a code is no answer",
+     SFI_STORE_PUT,
+     SFI_STORE_IF_ABSENT,
+     0,
+     0,
+     0,
+     {{NULL, 409, NULL, "", 0, 0}, {NULL, 200, ETAG_A, NULL, 0, 0}},
+     SHARDY_OK,
+     2,
+     "",
+     "\"aaaa\"",
+     10},
     {"delete whose answers are lost",
      SFI_STORE_DELETE,
      0,
@@ -337,8 +392,13 @@ static void cancelled_requests_end(void **state)
     } cases[] = {
         {SFI_STORE_GET, {.kind = STEP_HANG}, SHARDY_CANCELLED},
         {SFI_STORE_PUT, {.kind = STEP_HANG}, SHARDY_UNKNOWN},
-        {SFI_STORE_GET, {NULL, 503, "Retry-After: 9\r\n", "", 0, 0}, SHARDY_CANCELLED},
-        {SFI_STORE_PUT, {NULL, 503, "Retry-After: 9\r\n", "", 0, 0}, SHARDY_CANCELLED},
+        {SFI_STORE_GET,
+         {NULL, 503, "Retry-After: 9\r\n", ERROR_XML("SlowDown"), 0, 0},
+         SHARDY_CANCELLED},
+        {SFI_STORE_PUT,
+         {NULL, 503, "Retry-After: 9\r\n", ERROR_XML("SlowDown"), 0, 0},
+         SHARDY_CANCELLED},
+        {SFI_STORE_PUT, {NULL, 503, "Retry-After: 9\r\n", "", 0, 0}, SHARDY_UNKNOWN},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -352,7 +412,9 @@ static void cancelled_requests_end(void **state)
                                             .arg = &done};
         struct sfi_store_request *requests = &request;
         sfi_store_submit(store, &requests, 1);
-        while (!atomic_load(&script->seen_count)) {
+        struct sfi_s3_call *call = request.pending;
+        while (!atomic_load(&script->seen_count) ||
+               (cases[i].step.status && atomic_load(&call->phase) != SFI_S3_WAITING)) {
             usleep(1000);
         }
         sfi_store_cancel(store, &request);
@@ -373,6 +435,7 @@ int main(void)
         cmocka_unit_test(requests_say_what_they_want),
         cmocka_unit_test(cancelled_requests_end),
     };
+    memset(s_endless, ' ', sizeof s_endless - 1);
     script_environment();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
