@@ -30,6 +30,7 @@ enum {
     OPT_FORMAT,
     OPT_PAGE_SIZE,
     OPT_NO_SIDECAR,
+    OPT_INPUT_ORDER,
     OPT_MEMORY,
     OPT_THREADS,
     OPT_RUN_ID,
@@ -59,6 +60,9 @@ static const struct option_spec options[] = {
                        "Page size of the shards, a power of two from 4096 to 65536, or auto. "
                        "Default: 4096."},
     [OPT_NO_SIDECAR] = {"--no-sidecar", OPTION_FLAG, NULL, NULL, "Write no sidecar files."},
+    [OPT_INPUT_ORDER] = {"--input-order", OPTION_CHOICE, NULL, "any grouped sorted",
+                         "Order of the rows: grouped by shard, or also sorted by key in each shard; "
+                         "such rows need no spilling. Default: any."},
     [OPT_MEMORY] = {"--memory", OPTION_SIZE, "SIZE", NULL,
                     "Memory for rows before they are spilled to $TMPDIR, at least 16M. "
                     "Default: 512M."},
@@ -142,6 +146,10 @@ static int check_options(struct build *build)
     }
     if (!in_range(&values[OPT_MEMORY], 16 << 20, INT64_MAX)) {
         return cli_usage_error(cli, "--memory must be at least 16M");
+    }
+    if (values[OPT_INPUT_ORDER].number != SHARDY_INPUT_ANY && values[OPT_MAX_KEYS].given) {
+        return cli_usage_error(cli, "--input-order needs --shards: with --max-keys-per-shard the "
+                                    "shard of a row is known only after the last row");
     }
     if (values[OPT_VALUE_JSON].given &&
         (values[OPT_VALUE].given || values[OPT_VALUE_ENCODING].given)) {
@@ -257,6 +265,7 @@ static shardy_status open_writer(struct build *build, shardy_error *err)
     request.no_publish = values[OPT_NO_PUBLISH].given;
     request.memory_limit_bytes = (uint64_t)values[OPT_MEMORY].number;
     request.threads = build->threads;
+    request.input_order = (shardy_input_order)values[OPT_INPUT_ORDER].number;
     request.key_col = values[OPT_KEY].given ? build->rules.key_name : NULL;
     request.value_col = row_value_column(&build->rules);
     request.store_options = build->cli->remote->options;
@@ -286,8 +295,8 @@ static int fill_and_finish(struct build *build)
         err.status = shardy_writer_finish(build->writer, &result, &err);
     }
     progress_clear(&build->progress);
-    if (err.status != SHARDY_OK && interrupt_seen()) {
-        code = CLI_FAILED; /* `Aborted!` is said already */
+    if (err.status != SHARDY_OK && interrupt_seen() != 0) {
+        code = 128 + interrupt_seen(); /* `Aborted!` is said already */
     } else if (err.status != SHARDY_OK) {
         code = build_result_fail(build->cli, err.message, &result);
     } else {

@@ -1,9 +1,10 @@
 /*
- * interrupt.c - SIGINT.
+ * interrupt.c - SIGINT, and during a build SIGTERM.
  *
- * Commands that only read are ended on the spot. A build is asked to stop and removes what it
- * wrote; as the library's cancel call need not be safe inside a signal handler, a thread waits for
- * the signal and makes the call. A pipe wakes the thread that waits for standard input.
+ * Commands that only read are ended on the spot. A build is asked to stop, aborts its uploads and
+ * removes what it wrote, and exits as shells report signals (128 + number); as the library's cancel
+ * call need not be safe inside a signal handler, a thread waits for the signal and makes the call. A
+ * pipe wakes the thread that waits for standard input.
  */
 #include "interrupt.h"
 
@@ -20,7 +21,7 @@ static struct {
     void *arg;
     int pipe[2];
     bool watching;
-    atomic_bool seen;
+    atomic_int seen; /* the signal; 0 = none */
     atomic_bool stop;
 } interrupt = {.pipe = {-1, -1}};
 
@@ -48,21 +49,27 @@ void interrupt_init(void)
     (void)sigaction(SIGINT, &action, NULL);
 }
 
+static void watched_signals(sigset_t *set)
+{
+    (void)sigemptyset(set);
+    (void)sigaddset(set, SIGINT);
+    (void)sigaddset(set, SIGTERM);
+}
+
 static void *watch(void *unused)
 {
     sigset_t set;
     int signal_number;
 
     (void)unused;
-    (void)sigemptyset(&set);
-    (void)sigaddset(&set, SIGINT);
+    watched_signals(&set);
     while (sigwait(&set, &signal_number) == 0 && !atomic_load(&interrupt.stop)) {
-        if (atomic_exchange(&interrupt.seen, true)) {
-            _exit(1);
+        if (atomic_exchange(&interrupt.seen, signal_number) != 0) {
+            _exit(128 + signal_number);
         }
         say_aborted();
         if (write(interrupt.pipe[1], "", 1) < 0) {
-            _exit(1);
+            _exit(128 + signal_number);
         }
         interrupt.cancel(interrupt.arg);
     }
@@ -78,8 +85,7 @@ bool interrupt_watch(void (*cancel)(void *arg), void *arg)
     if (pipe2(interrupt.pipe, O_CLOEXEC) != 0) {
         return false;
     }
-    (void)sigemptyset(&set);
-    (void)sigaddset(&set, SIGINT);
+    watched_signals(&set);
     (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
     interrupt.watching = pthread_create(&interrupt.thread, NULL, watch, NULL) == 0;
     if (!interrupt.watching) {
@@ -99,8 +105,7 @@ void interrupt_unwatch(void)
     atomic_store(&interrupt.stop, true);
     (void)pthread_kill(interrupt.thread, SIGINT);
     (void)pthread_join(interrupt.thread, NULL);
-    (void)sigemptyset(&set);
-    (void)sigaddset(&set, SIGINT);
+    watched_signals(&set);
     (void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
@@ -109,7 +114,7 @@ int interrupt_fd(void)
     return interrupt.watching ? interrupt.pipe[0] : -1;
 }
 
-bool interrupt_seen(void)
+int interrupt_seen(void)
 {
     return atomic_load(&interrupt.seen);
 }

@@ -1,5 +1,5 @@
 /*
- * interrupt.h - what SIGINT does.
+ * interrupt.h - what SIGINT does, and SIGTERM during a build.
  */
 #ifndef SHARDY_CLI_INTERRUPT_H
 #define SHARDY_CLI_INTERRUPT_H
@@ -10,18 +10,18 @@
 void interrupt_init(void);
 
 /*
- * From here on the first SIGINT calls `cancel(arg)` from a thread of its own and makes
+ * From here on the first SIGINT or SIGTERM calls `cancel(arg)` from a thread of its own and makes
  * interrupt_fd() readable; a second one ends the process. Call it before other threads start.
  */
 bool interrupt_watch(void (*cancel)(void *arg), void *arg);
 
-/* Stop calling `cancel`; SIGINT ends the process again. */
+/* Stop calling `cancel`; the signals end the process again. */
 void interrupt_unwatch(void);
 
-/* A descriptor that becomes readable on SIGINT; -1 when nothing watches. */
+/* A descriptor that becomes readable on such a signal; -1 when nothing watches. */
 int interrupt_fd(void);
 
-/* Whether SIGINT came while it was watched. */
-bool interrupt_seen(void);
+/* The signal that came while it was watched; 0 = none. */
+int interrupt_seen(void);
 
 #endif

@@ -6,6 +6,7 @@
 #include "base/loser_tree.h"
 #include "base/memory.h"
 #include "reader/reader_internal.h"
+#include "reader/scan_remote.h"
 
 /* Rows fetched from a shard at a time. */
 #define BRANCH_ROWS 64u
@@ -51,7 +52,37 @@ static bool less(const void *arg, uint64_t a, uint64_t b)
     return c ? c < 0 : a < b;
 }
 
-/* Fetch the next rows of a branch, cut at the end of the range. */
+/* Mapped shards are read in place; of others, bytes are fetched first. */
+static bool is_remote(const struct branch *branch)
+{
+    return branch->shard->owner != NULL;
+}
+
+static struct sfi_pull pull_of(struct branch *branch)
+{
+    struct sfi_pull pull = {
+        .shard = branch->shard, .cursor = branch->cursor, .rows = branch->rows, .max = BRANCH_ROWS};
+    return pull;
+}
+
+static void take_pull(struct branch *branch, const struct sfi_pull *pull)
+{
+    branch->cursor = pull->cursor;
+    branch->count = pull->done ? pull->count : 0;
+}
+
+/* Cut rows that were fetched at the end of the range. */
+static void cut(const struct shardy_scan *scan, struct branch *branch)
+{
+    while (scan->has_end && branch->count &&
+           sfi_bytes_compare(key_of(&branch->rows[branch->count - 1]), sfi_buf_view(&scan->end)) >=
+               0) {
+        branch->ended = true;
+        branch->count--;
+    }
+}
+
+/* Fetch the next rows of a branch. */
 static shardy_status fetch(const struct shardy_scan *scan, struct branch *branch, shardy_error *err)
 {
     branch->at = 0;
@@ -59,14 +90,16 @@ static shardy_status fetch(const struct shardy_scan *scan, struct branch *branch
     if (branch->ended) {
         return SHARDY_OK;
     }
-    SFI_RETURN_IF_ERR(
-        branch->shard->ops->next(branch->cursor, branch->rows, BRANCH_ROWS, &branch->count, err));
-    while (scan->has_end && branch->count &&
-           sfi_bytes_compare(key_of(&branch->rows[branch->count - 1]), sfi_buf_view(&scan->end)) >=
-               0) {
-        branch->ended = true;
-        branch->count--;
+    if (is_remote(branch)) {
+        struct sfi_pull pull = pull_of(branch);
+        shardy_status st = sfi_pull_rows(&pull, 1, sfi_buf_view(&scan->start), err);
+        take_pull(branch, &pull);
+        SFI_RETURN_IF_ERR(st);
+    } else {
+        SFI_RETURN_IF_ERR(branch->shard->ops->next(branch->cursor, branch->rows, BRANCH_ROWS,
+                                                   &branch->count, err));
     }
+    cut(scan, branch);
     return SHARDY_OK;
 }
 
@@ -153,11 +186,50 @@ static shardy_status open_branch(struct shardy_scan *scan, uint32_t db_id, shard
         return SHARDY_OK;
     }
     branch->db_id = db_id;
-    SFI_RETURN_IF_ERR(
-        branch->shard->ops->seek(branch->shard, sfi_buf_view(&scan->start), &branch->cursor, err));
     scan->branch_count++;
-    SFI_RETURN_IF_ERR(fetch(scan, branch, err));
-    scan->live += branch->count > 0;
+    return is_remote(branch) ? SHARDY_OK
+                             : branch->shard->ops->seek(branch->shard, sfi_buf_view(&scan->start),
+                                                        &branch->cursor, err);
+}
+
+/* First rows of all remote shards, in common waves. */
+static shardy_status pull_first(struct shardy_scan *scan, shardy_error *err)
+{
+    struct sfi_pull *pulls = sfi_array_alloc(scan->branch_count, sizeof *pulls);
+    size_t count = 0;
+    size_t next = 0;
+    if (!pulls) {
+        return sfi_fail_memory(err, scan->branch_count * sizeof *pulls);
+    }
+    for (size_t i = 0; i < scan->branch_count; i++) {
+        if (is_remote(&scan->branches[i])) {
+            pulls[count++] = pull_of(&scan->branches[i]);
+        }
+    }
+    shardy_status st = sfi_pull_rows(pulls, count, sfi_buf_view(&scan->start), err);
+    for (size_t i = 0; i < scan->branch_count; i++) {
+        if (is_remote(&scan->branches[i])) {
+            take_pull(&scan->branches[i], &pulls[next++]);
+            cut(scan, &scan->branches[i]);
+        }
+    }
+    sfi_free(pulls);
+    return st;
+}
+
+/* First rows of every branch. */
+static shardy_status fetch_first(struct shardy_scan *scan, shardy_error *err)
+{
+    if (scan->snapshot->access) {
+        SFI_RETURN_IF_ERR(pull_first(scan, err));
+    }
+    for (size_t i = 0; i < scan->branch_count; i++) {
+        struct branch *branch = &scan->branches[i];
+        if (!is_remote(branch)) {
+            SFI_RETURN_IF_ERR(fetch(scan, branch, err));
+        }
+        scan->live += branch->count > 0;
+    }
     return SHARDY_OK;
 }
 
@@ -195,10 +267,17 @@ static shardy_status open_scan(struct shardy_scan *scan, const shardy_scan_optio
     if (!scan->branches) {
         return sfi_fail_memory(err, count * sizeof *scan->branches);
     }
+    if (scan->snapshot->access && !o->one_shard) {
+        SFI_RETURN_IF_ERR(sfi_snapshot_open_slots(scan->snapshot, SFI_OPEN_PARALLEL, err));
+    }
     for (uint32_t i = 0; i < count; i++) {
         SFI_RETURN_IF_ERR(open_branch(scan, o->one_shard ? o->db_id : i, err));
     }
-    return scan->branch_count ? build_losers(scan, err) : SHARDY_OK;
+    if (!scan->branch_count) {
+        return SHARDY_OK;
+    }
+    SFI_RETURN_IF_ERR(fetch_first(scan, err));
+    return build_losers(scan, err);
 }
 
 shardy_status shardy_snapshot_scan(shardy_snapshot *snapshot, const shardy_scan_options *options,
@@ -301,7 +380,12 @@ void shardy_scan_free(shardy_scan *scan)
         return;
     }
     for (size_t i = 0; i < scan->branch_count; i++) {
-        scan->branches[i].shard->ops->cursor_free(scan->branches[i].cursor);
+        struct branch *branch = &scan->branches[i];
+        if (branch->cursor && is_remote(branch)) {
+            sfi_remote_cursor_free(branch->cursor);
+        } else if (branch->cursor) {
+            branch->shard->ops->cursor_free(branch->cursor);
+        }
     }
     sfi_free(scan->branches);
     sfi_free(scan->losers.nodes);

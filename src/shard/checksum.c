@@ -4,7 +4,7 @@
  */
 #include "shard/checksum.h"
 
-#include "key/key.h"
+#include "key/key.h" /* xxhash, inlined */
 
 #include <inttypes.h>
 #include <stdio.h>
