@@ -225,6 +225,17 @@ static void append_runs(char *out, size_t size, const struct bench_pair *pair, c
     }
 }
 
+void bench_emit_pair(const struct bench_line *line, const struct bench_pair *pair)
+{
+    char members[1024];
+    struct bench_line whole = *line;
+
+    append_runs(members, sizeof members, pair, line->extra);
+    whole.ratio = pair->speedup;
+    whole.extra = members;
+    bench_emit(&whole);
+}
+
 void bench_emit_rate(const char *id, uint64_t rows, const struct bench_pair *pair,
                      const char *peer_name, double goal, const char *extra)
 {

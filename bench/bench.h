@@ -104,11 +104,14 @@ struct bench_line {
 /** Print a line on stdout, in the field order of the issue. */
 void bench_emit(const struct bench_line *line);
 
-/** Line of a comparison in rows per second; the pairs' ratios are added as "runs". */
+/** Line of a comparison: its ratio is the pair's, whose single ratios are added as "runs". */
+void bench_emit_pair(const struct bench_line *line, const struct bench_pair *pair);
+
+/** Line of a comparison in rows per second, as bench_emit_pair(). */
 void bench_emit_rate(const char *id, uint64_t rows, const struct bench_pair *pair,
                      const char *peer_name, double goal, const char *extra);
 
-/** Line of a comparison in nanoseconds per key. */
+/** Line of a comparison in nanoseconds per key, as bench_emit_pair(). */
 void bench_emit_ns(const char *id, uint64_t rows, uint64_t keys, const struct bench_pair *pair,
                    const char *peer_name, double goal, const char *extra);
 

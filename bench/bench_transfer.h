@@ -7,7 +7,7 @@
 #include "bench_bare.h"
 #include "bench_remote.h"
 
-#define TRANSFER_FILES_MAX 64u
+#define TRANSFER_FILES_MAX 256u
 
 struct transfer_object {
     char path[BENCH_PATH_MAX];   /* in the server's folder */
@@ -23,8 +23,8 @@ struct transfer_objects {
 extern struct remote transfer_world;
 extern struct transfer_objects transfer_objects; /* of the last transfer_find() */
 
-/** Find the shard files below a prefix of the bucket. */
-void transfer_find(const char *prefix);
+/** Find the objects below a prefix of the bucket whose names end with `name`. */
+void transfer_find(const char *prefix, const char *name);
 
 /** Remove a prefix, past the server. */
 void transfer_remove(const char *prefix);

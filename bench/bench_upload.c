@@ -10,14 +10,12 @@
 
 #include "base/limits.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define BATCH_ROWS    4096
-#define FILLER_BYTES  (1u << 20)
 #define UPLOAD_VALUE  800u /* five rows fill a page of 4 KiB */
 #define UPLOAD_FILES  64u
 #define BUILD_THREADS 2u
@@ -25,25 +23,17 @@
 
 /* ---- upload: our side, in a fresh process ---------------------------------------------------- */
 
-/* Batches go back to a pool when the writer has released them. */
+/* An Arrow view of keys that stay where they are and of the one block of values. */
 struct batch {
-    struct batch *next;
     const void *root_buffers[1];
     const void *key_buffers[2];
     const void *value_buffers[3];
     struct ArrowArray columns[2];
     struct ArrowArray *children[2];
-    uint64_t keys[BATCH_ROWS];
-    char values[BATCH_ROWS * UPLOAD_VALUE];
 };
 
-static struct {
-    pthread_mutex_t lock;
-    struct batch *free;
-} pool = {.lock = PTHREAD_MUTEX_INITIALIZER};
-
 static int32_t offsets[BATCH_ROWS + 1];
-static char *filler;
+static char *values; /* of every batch: the row's place in its batch decides */
 
 static void release_child(struct ArrowArray *array)
 {
@@ -52,36 +42,13 @@ static void release_child(struct ArrowArray *array)
 
 static void release_batch(struct ArrowArray *array)
 {
-    struct batch *batch = array->private_data;
-
+    free(array->private_data);
     array->release = NULL;
-    (void)pthread_mutex_lock(&pool.lock);
-    batch->next = pool.free;
-    pool.free = batch;
-    (void)pthread_mutex_unlock(&pool.lock);
-}
-
-static struct batch *take_batch(void)
-{
-    (void)pthread_mutex_lock(&pool.lock);
-    struct batch *batch = pool.free;
-    if (batch != NULL) {
-        pool.free = batch->next;
-    }
-    (void)pthread_mutex_unlock(&pool.lock);
-    return batch != NULL ? batch : bench_alloc(1, sizeof *batch);
 }
 
 static void release_schema(struct ArrowSchema *schema)
 {
     schema->release = NULL;
-}
-
-/* A value: the key, then bytes that do not compress. */
-static void make_value(uint64_t key, char out[UPLOAD_VALUE])
-{
-    memcpy(out, filler + key % (FILLER_BYTES - UPLOAD_VALUE), UPLOAD_VALUE);
-    memcpy(out, &key, sizeof key);
 }
 
 static void add_batch(shardy_writer *writer, const uint64_t *keys, int64_t count)
@@ -96,16 +63,12 @@ static void add_batch(shardy_writer *writer, const uint64_t *keys, int64_t count
                                  .n_children = 2,
                                  .children = children,
                                  .release = release_schema};
-    struct batch *batch = take_batch();
+    struct batch *batch = bench_alloc(1, sizeof *batch);
     shardy_error err = SHARDY_ERROR_INIT;
 
-    memcpy(batch->keys, keys, (size_t)count * sizeof *keys);
-    for (int64_t i = 0; i < count; i++) {
-        make_value(keys[i], batch->values + (size_t)i * UPLOAD_VALUE);
-    }
-    batch->key_buffers[1] = batch->keys;
+    batch->key_buffers[1] = keys;
     batch->value_buffers[1] = offsets;
-    batch->value_buffers[2] = batch->values;
+    batch->value_buffers[2] = values;
     batch->columns[0] = (struct ArrowArray){
         .length = count, .n_buffers = 2, .buffers = batch->key_buffers, .release = release_child};
     batch->columns[1] = (struct ArrowArray){
@@ -123,14 +86,14 @@ static void add_batch(shardy_writer *writer, const uint64_t *keys, int64_t count
              "shardy_writer_add_batch");
 }
 
-static void prepare_rows(void)
+static void prepare_values(void)
 {
     uint64_t state = 5;
 
-    filler = bench_alloc(FILLER_BYTES + 8, 1);
-    for (size_t at = 0; at < FILLER_BYTES; at += 8) {
+    values = bench_alloc(BATCH_ROWS, UPLOAD_VALUE);
+    for (size_t at = 0; at < (size_t)BATCH_ROWS * UPLOAD_VALUE; at += 8) {
         uint64_t word = bench_random(&state);
-        memcpy(filler + at, &word, sizeof word);
+        memcpy(values + at, &word, sizeof word);
     }
     for (int32_t i = 0; i <= BATCH_ROWS; i++) {
         offsets[i] = i * (int32_t)UPLOAD_VALUE;
@@ -191,7 +154,7 @@ void transfer_upload_child(const char *url)
     uint64_t rows = rows_of_upload();
     uint64_t *keys = choose_keys(UPLOAD_FILES, rows);
 
-    prepare_rows();
+    prepare_values();
     double held = resident_mb();
     options.url = url;
     options.num_dbs = UPLOAD_FILES;
@@ -221,16 +184,16 @@ static void check_upload(void)
     uint64_t rows = 0;
     uint64_t digest = 0;
     uint64_t expected = 0;
-    uint64_t count = rows_of_upload() * UPLOAD_FILES;
-    uint64_t *keys = choose_keys(UPLOAD_FILES, rows_of_upload());
-    char value[UPLOAD_VALUE];
+    uint64_t shard_rows = rows_of_upload();
+    uint64_t count = shard_rows * UPLOAD_FILES;
+    uint64_t *keys = choose_keys(UPLOAD_FILES, shard_rows);
 
-    prepare_rows();
+    prepare_values();
     for (uint64_t i = 0; i < count; i++) {
         uint64_t big = __builtin_bswap64(keys[i]);
 
-        make_value(keys[i], value);
-        expected += bench_row_digest(&big, sizeof big, value, sizeof value);
+        expected += bench_row_digest(
+            &big, sizeof big, values + i % shard_rows % BATCH_ROWS * UPLOAD_VALUE, UPLOAD_VALUE);
     }
     for (size_t i = 0; i < transfer_objects.count; i++) {
         bench_sqlite_check(transfer_objects.items[i].path, i == 0, &rows, &digest);
@@ -240,7 +203,7 @@ static void check_upload(void)
                   (unsigned long long)rows, (unsigned long long)count, (unsigned long long)digest,
                   (unsigned long long)expected);
     }
-    free(filler);
+    free(values);
     free(keys);
 }
 
@@ -380,9 +343,9 @@ static void upload_ours(void *arg, struct bench_sample *sample)
     bench_note("ours: %.2f s, %.0f MiB, %.0f MB spilled, %.2f reading, %.2f building", c->last[0],
                c->last[1], c->last[2], c->last[3], c->last[4]);
     if (!c->checked) {
-        transfer_find("ours");
+        transfer_find("ours", "shard.db");
         check_upload();
-        c->bytes = 0;
+        transfer_find("ours", "");
         c->peer.count = (unsigned)transfer_objects.count;
         c->peer.objects = bench_alloc(transfer_objects.count, sizeof *c->peer.objects);
         for (size_t i = 0; i < transfer_objects.count; i++) {
@@ -439,15 +402,20 @@ void transfer_upload(void)
     double in_flight = BUILD_THREADS * (1 + SFI_UPLOAD_PARTS_IN_FLIGHT) *
                        (double)SFI_UPLOAD_PART_BYTES / 1048576.0;
     (void)snprintf(extra, sizeof extra,
-                   "\"goal_rss_mb\":%.0f,\"spilled_mb\":%.0f,\"b_per_row\":%.1f,"
-                   "\"runs\":[%.3f,%.3f,%.3f]",
-                   in_flight + 64, c.last[2],
-                   (double)c.bytes / (double)(rows_of_upload() * UPLOAD_FILES), pair.speedups[0],
-                   pair.speedups[1], pair.speedups[2]);
-    bench_emit(&(struct bench_line){
-        "upload/4g", rows_of_upload() * UPLOAD_FILES, transfer_mb(c.bytes) / pair.ours_s,
-        transfer_mb(c.bytes) / pair.peer_s, "bare libcurl multi, 8 connections", "MB/s",
-        pair.speedup, pair.rss_mb, 0.85, extra});
+                   "\"goal_rss_mb\":%.0f,\"spilled_mb\":%.0f,\"b_per_row\":%.1f", in_flight + 64,
+                   c.last[2], (double)c.bytes / (double)(rows_of_upload() * UPLOAD_FILES));
+    const struct bench_line line = {
+        .id = "upload/4g",
+        .rows = rows_of_upload() * UPLOAD_FILES,
+        .ours = transfer_mb(c.bytes) / pair.ours_s,
+        .peer = transfer_mb(c.bytes) / pair.peer_s,
+        .peer_name = "bare libcurl multi, 8 connections",
+        .unit = "MB/s",
+        .rss_mb = pair.rss_mb,
+        .goal = 0.85,
+        .extra = extra,
+    };
+    bench_emit_pair(&line, &pair);
     for (unsigned i = 0; i < c.peer.count; i++) {
         free(c.peer.objects[i].etags);
         free(c.peer.objects[i].list);

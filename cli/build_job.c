@@ -80,6 +80,11 @@ static void find_bad_row(struct job *job, const struct parsed *piece, const char
 
         row_batch_get(piece->batch, i, &key, &value, &size);
         if (shardy_writer_add(job->writer, &key, value, size, &err) != SHARDY_OK) {
+            const char *repeated = strstr(err.message, batch_message);
+
+            if (repeated != NULL && repeated != err.message) {
+                break; /* rows out of order ended the build: the writer only says so again */
+            }
             describe(job, piece, piece->batch->positions[i], err.message);
             return;
         }

@@ -60,9 +60,10 @@ static const struct option_spec options[] = {
                        "Page size of the shards, a power of two from 4096 to 65536, or auto. "
                        "Default: 4096."},
     [OPT_NO_SIDECAR] = {"--no-sidecar", OPTION_FLAG, NULL, NULL, "Write no sidecar files."},
-    [OPT_INPUT_ORDER] = {"--input-order", OPTION_CHOICE, NULL, "any grouped sorted",
-                         "Order of the rows: grouped by shard, or also sorted by key in each shard; "
-                         "such rows need no spilling. Default: any."},
+    [OPT_INPUT_ORDER] =
+        {"--input-order", OPTION_CHOICE, NULL, "any grouped sorted",
+         "Order of the rows: grouped by shard, or also sorted by key in each shard; "
+         "such rows need no spilling. Default: any."},
     [OPT_MEMORY] = {"--memory", OPTION_SIZE, "SIZE", NULL,
                     "Memory for rows before they are spilled to $TMPDIR, at least 16M. "
                     "Default: 512M."},

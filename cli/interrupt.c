@@ -3,8 +3,8 @@
  *
  * Commands that only read are ended on the spot. A build is asked to stop, aborts its uploads and
  * removes what it wrote, and exits as shells report signals (128 + number); as the library's cancel
- * call need not be safe inside a signal handler, a thread waits for the signal and makes the call. A
- * pipe wakes the thread that waits for standard input.
+ * call need not be safe inside a signal handler, a thread waits for the signal and makes the call.
+ * A pipe wakes the thread that waits for standard input.
  */
 #include "interrupt.h"
 

@@ -341,10 +341,13 @@ void sfi_s3_config_clear(struct sfi_s3_config *config)
                       &config->ca_file,       &config->access_key_id, &config->secret_access_key,
                       &config->session_token, &config->profile,       &config->sse,
                       &config->sse_kms_key_id};
+    if (config->secret_access_key) {
+        explicit_bzero(config->secret_access_key, strlen(config->secret_access_key));
+    }
+    if (config->session_token) {
+        explicit_bzero(config->session_token, strlen(config->session_token));
+    }
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
-        if (*texts[i]) {
-            explicit_bzero(*texts[i], strlen(*texts[i])); /* some are secrets */
-        }
         sfi_free(*texts[i]);
         *texts[i] = NULL;
     }

@@ -4,8 +4,8 @@
  *
  * Memory: the first part and at most SFI_UPLOAD_PARTS_IN_FLIGHT others, whose buffers are used
  * again and again. Parts are sent as they fill; append waits only when all buffers are on their
- * way. A failed or aborted upload is aborted on the server; one whose completion is unknown is left
- * alone. Requests and their answers are store_s3_multipart.c.
+ * way. An upload that is not known to be complete is aborted on the server, which frees its parts
+ * and leaves objects alone. Requests and their answers are store_s3_multipart.c.
  */
 #include "store/store_s3_upload_internal.h"
 

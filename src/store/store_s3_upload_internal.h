@@ -60,7 +60,7 @@ shardy_status sfi_s3_upload_append(struct sfi_s3_upload *upload, struct sfi_byte
 
 /* These block. */
 shardy_status sfi_s3_multipart_create(struct sfi_s3_upload *upload, shardy_error *err);
-/* CONFLICT: the key exists; UNKNOWN: then the upload is left alone (upload_id becomes ""). */
+/* CONFLICT: the key exists; UNKNOWN: aborting frees the parts, and never touches an object. */
 shardy_status sfi_s3_multipart_complete(struct sfi_s3_upload *upload, char *etag,
                                         shardy_error *err);
 /* Nothing to do without an upload on the server. Failures are not reported: nobody can help. */

@@ -161,8 +161,11 @@ shardy_status sfi_task_finish(struct sfi_shard_task *task, shardy_error *err)
     shardy_writer *writer = task->writer;
     atomic_fetch_add(&writer->built_rows, task->unreported);
     SFI_RETURN_IF_ERR(sfi_writer_check_cancelled(writer, err));
-    SFI_RETURN_IF_ERR(task->builder->ops->finish(task->builder, &task->built, err));
-    writer->results[task->db_id].committed = true;
+    shardy_status st = task->builder->ops->finish(task->builder, &task->built, err);
+    /* It may fail behind the commit, for want of memory for the sidecar: then there is an ETag. */
+    writer->results[task->db_id].committed =
+        st == SHARDY_OK || (st == SHARDY_NO_MEMORY && task->built.etag[0]);
+    SFI_RETURN_IF_ERR(st);
     if (writer->config.sidecar) {
         put_sidecar(task);
     }

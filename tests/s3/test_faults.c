@@ -4,7 +4,7 @@
  * not published or unknown, and that is true on the server (I4); what was current before stays
  * readable (I3); the next build works; no upload and no object of a failed build is left.
  */
-#include "fault_sample.h"
+#include "fault_run.h"
 
 #define RUN_SIZE 64
 

@@ -9,7 +9,7 @@
  * is checked, so most are noticed, but a bit of a value comes through as it is, and one of a key
  * makes that key absent. `shardy verify` notices the former only when the object itself is damaged.
  */
-#include "fault_sample.h"
+#include "fault_run.h"
 
 #define ROWS      240
 #define SHARDS_OF 3
