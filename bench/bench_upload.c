@@ -15,8 +15,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BATCH_ROWS    4096
-#define UPLOAD_VALUE  800u /* five rows fill a page of 4 KiB */
+#define BATCH_ROWS    32768
+#define UPLOAD_VALUE  100u
 #define UPLOAD_FILES  64u
 #define BUILD_THREADS 2u
 #define PEER_LANES    (BUILD_THREADS * SFI_UPLOAD_PARTS_IN_FLIGHT)
@@ -121,7 +121,7 @@ static uint64_t *choose_keys(uint32_t shards, uint64_t rows)
 
 static uint64_t rows_of_upload(void)
 {
-    return bench_size(76300, 19000); /* a shard: 62.5 MB, 15.6 MB */
+    return bench_size(534000, 133500); /* a shard: 62.5 MB, 15.6 MB */
 }
 
 /* The one place that says what the library is told about the order of its input: rows come shard

@@ -34,7 +34,7 @@ struct found {
 static shardy_status io_error(const struct sfi_cache_dir *dir, const char *what, shardy_error *err)
 {
     return sfi_fail_errno(err, SHARDY_IO, errno,
-                          "cannot %s the cache directory %s (local_root chooses another one)", what,
+                          "cannot %s the cache directory %s (local_root or XDG_CACHE_HOME chooses another one)", what,
                           dir->path);
 }
 
@@ -113,7 +113,7 @@ shardy_status sfi_cache_dir_open(const struct sfi_cache_dir *dir, int *fd, shard
         *fd = -1;
         return sfi_fail(err, SHARDY_IO,
                         "the cache directory %s belongs to another user, or others may write to "
-                        "it; choose another one by local_root",
+                        "it; choose another one by local_root or XDG_CACHE_HOME",
                         dir->path);
     }
     return SHARDY_OK;

@@ -41,7 +41,7 @@ static shardy_status take_options(const shardy_verify_options *from, shardy_veri
 static shardy_status judge(struct run *run, shardy_status st, const char *what, const char *object,
                            const shardy_error *why, shardy_error *err)
 {
-    if (sfi_is_finding(st)) {
+    if (sfi_is_finding(st, why)) {
         return sfi_findings_add(&run->findings, -1, what, object, why->message, err);
     }
     if (err && st != SHARDY_OK) {
@@ -121,7 +121,7 @@ static shardy_status list_shards(struct run *run, shardy_error *err)
     bool clean = st == SHARDY_OK;
     SFI_RETURN_IF_ERR(judge(run, st, "manifest", run->ref.ref, &why, err));
     st = sfi_manifest_each(run->manifest, add_shard, run, &why);
-    if (sfi_is_finding(st) && !clean) {
+    if (sfi_is_finding(st, &why) && !clean) {
         return SHARDY_OK; /* said already */
     }
     return judge(run, st, "manifest", run->ref.ref, &why, err);

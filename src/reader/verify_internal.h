@@ -54,7 +54,7 @@ shardy_status sfi_verify_on(const shardy_verify_options *options, struct sfi_sto
                             shardy_verify_report *report, shardy_error *err);
 
 /* Status of a failure that is a finding about an object, not about this machine. */
-bool sfi_is_finding(shardy_status status);
+bool sfi_is_finding(shardy_status status, const shardy_error *why);
 
 /* Check one shard. Damages become findings; CONFLICT: replaced meanwhile; IO, STORE. */
 shardy_status sfi_verify_shard(const struct sfi_verify *verify, struct sfi_verify_shard *shard,

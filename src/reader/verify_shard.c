@@ -27,8 +27,11 @@ struct state {
     struct sfi_buf last;
 };
 
-bool sfi_is_finding(shardy_status status)
+bool sfi_is_finding(shardy_status status, const shardy_error *why)
 {
+    if (why->detail == 401 || why->detail == 403) {
+        return false; /* HTTP: who may not look has found nothing */
+    }
     return status == SHARDY_CORRUPT || status == SHARDY_MANIFEST || status == SHARDY_UNSUPPORTED ||
            status == SHARDY_LIMIT || status == SHARDY_INPUT || status == SHARDY_NOT_FOUND ||
            status == SHARDY_CONFIG;
@@ -84,7 +87,7 @@ static shardy_status found(struct state *state, shardy_error *err, const char *w
 static shardy_status judge(struct state *state, shardy_status st, const char *what,
                            const char *object, const shardy_error *why, shardy_error *err)
 {
-    if (!sfi_is_finding(st)) {
+    if (!sfi_is_finding(st, why)) {
         if (err) {
             *err = *why;
         }

@@ -16,6 +16,7 @@
 #include "base/memory.h"
 #include "base/timestamp.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define TICK_MS 20u
@@ -439,7 +440,8 @@ static void on_answer(struct sfi_s3_call *call)
 static void on_exchange(struct sfi_http_request *http)
 {
     struct sfi_s3_call *call = http->arg;
-    const char *why = http->error.message;
+    char text[400];
+    const char *why = sfi_s3_exchange_reason(http);
     atomic_store(&call->phase, SFI_S3_IDLE);
     sfi_s3_exchange_read_error(call);
     sfi_s3_exchange_emit(call);
@@ -465,7 +467,8 @@ static void on_exchange(struct sfi_http_request *http)
         retry(call, false);
         break;
     case SFI_HTTP_NOT_SENT:
-        sfi_s3_fail_call(call, SHARDY_STORE, why);
+        snprintf(text, sizeof text, "%s; check endpoint_url and the network", why);
+        sfi_s3_fail_call(call, SHARDY_STORE, text);
         retry(call, false);
         break;
     case SFI_HTTP_REFUSED:

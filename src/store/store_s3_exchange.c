@@ -125,11 +125,18 @@ shardy_status sfi_s3_exchange_prepare(struct sfi_s3_call *call)
     return SHARDY_OK;
 }
 
+const char *sfi_s3_exchange_reason(const struct sfi_http_request *http)
+{
+    /* "METHOD URL: reason"; URLs have no spaces. */
+    const char *reason = strstr(http->error.message, ": ");
+    return reason ? reason + 2 : http->error.message;
+}
+
 static const char *outcome_text(const struct sfi_s3_call *call)
 {
     const struct sfi_http_request *http = &call->http;
     if (http->outcome != SFI_HTTP_ANSWERED) {
-        return http->error.message[0] ? http->error.message : "no answer";
+        return http->error.message[0] ? sfi_s3_exchange_reason(http) : "no answer";
     }
     if (http->http_status < 400) {
         return "";

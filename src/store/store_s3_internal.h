@@ -277,6 +277,8 @@ void sfi_s3_call_cancel(struct sfi_s3_call *call);
 /* One exchange. */
 shardy_status sfi_s3_exchange_prepare(struct sfi_s3_call *call);
 void sfi_s3_exchange_emit(const struct sfi_s3_call *call);
+/* Why there is no answer, without the request that the caller names itself. */
+const char *sfi_s3_exchange_reason(const struct sfi_http_request *http);
 /* Fill call->answer from headers and body. */
 void sfi_s3_exchange_read_error(struct sfi_s3_call *call);
 /* A server may repeat what it was sent: leave out of call->answer what shows a secret. */

@@ -34,7 +34,7 @@
 #define FAULT_SANITIZED 0
 #endif
 
-#define WORKERS      6
+#define WORKERS      8
 #define CASES_MAX    6000
 #define REPORTS_MAX  60
 #define CASE_SECONDS (FAULT_SANITIZED ? 240 : 60) /* a case that takes longer hangs */
