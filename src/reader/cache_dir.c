@@ -33,9 +33,10 @@ struct found {
 
 static shardy_status io_error(const struct sfi_cache_dir *dir, const char *what, shardy_error *err)
 {
-    return sfi_fail_errno(err, SHARDY_IO, errno,
-                          "cannot %s the cache directory %s (local_root or XDG_CACHE_HOME chooses another one)", what,
-                          dir->path);
+    return sfi_fail_errno(
+        err, SHARDY_IO, errno,
+        "cannot %s the cache directory %s (local_root or XDG_CACHE_HOME chooses another one)", what,
+        dir->path);
 }
 
 shardy_status sfi_cache_dir_init(struct sfi_cache_dir *dir, const char *root, uint64_t limit,
