@@ -7,8 +7,8 @@ set -u
 
 root=$1
 programs=$2
-with_s3=$3
-shardy=${4:-}
+with_s3=$(realpath "$3")
+shardy=${4:+$(realpath "$4")}
 . "$root/tests/integration/tap.sh"
 
 run_example() {

@@ -65,12 +65,12 @@ static inline void end_fake(void)
 
 static inline bool start_fake(void)
 {
-    const char *golden = getenv("SHARDY_GOLDEN");
+    const char *fakes = getenv("SHARDY_FAKES");
     char script[1024];
     int to[2];
     int from[2];
     posix_spawn_file_actions_t actions;
-    snprintf(script, sizeof script, "%s/../fakes/aws_fake.py", golden ? golden : "tests/golden");
+    snprintf(script, sizeof script, "%s/aws_fake.py", fakes ? fakes : "tests/fakes");
     char python[] = "python3";
     char *argv[] = {python, script, NULL};
     if (pipe2(to, O_CLOEXEC) != 0 || pipe2(from, O_CLOEXEC) != 0) {

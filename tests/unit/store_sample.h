@@ -64,15 +64,7 @@ static inline void remove_folder(const char *path)
 static inline const char *fixtures_root(char *buffer, size_t size)
 {
     const char *named = getenv("SHARDY_FIXTURES");
-    const char *golden = getenv("SHARDY_GOLDEN");
-    if (named) {
-        snprintf(buffer, size, "%s/original", named);
-    } else {
-        snprintf(buffer, size, "%s/../shared/fixtures/original", golden ? golden : ".");
-        if (golden) {
-            snprintf(buffer, size, "%s/../../../shared/fixtures/original", golden);
-        }
-    }
+    snprintf(buffer, size, "%s/original", named ? named : "../shared/fixtures");
     if (access(buffer, R_OK) != 0) {
         printf("# skipped: no fixtures at %s (set SHARDY_FIXTURES)\n", buffer);
         return NULL;

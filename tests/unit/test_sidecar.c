@@ -405,16 +405,11 @@ static int visit(const char *path, const struct stat *info, int kind)
 static void test_originals(void **state)
 {
     const char *fixtures = getenv("SHARDY_FIXTURES");
-    const char *golden = getenv("SHARDY_GOLDEN");
     char folder[4096];
     struct stat info;
 
     (void)state;
-    snprintf(folder, sizeof folder, "%s%s",
-             fixtures ? fixtures
-             : golden ? golden
-                      : ".",
-             fixtures ? "" : "/../../../shared/fixtures");
+    snprintf(folder, sizeof folder, "%s/original", fixtures ? fixtures : "../shared/fixtures");
     if (stat(folder, &info) != 0) {
         skip();
     }
