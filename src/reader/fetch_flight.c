@@ -352,8 +352,7 @@ static struct sfi_flight *new_flight(const struct sfi_want *range)
 static bool make_flights(struct sfi_fetch *fetch, const struct sfi_wants *ranges, uint64_t wave,
                          struct launch *launch)
 {
-    launch->requests =
-        ranges->count ? sfi_array_alloc(ranges->count, sizeof *launch->requests) : NULL;
+    launch->requests = ranges->count ? sfi_array_alloc(ranges->count, sizeof(void *)) : NULL;
     if (ranges->count && !launch->requests) {
         return false;
     }
