@@ -55,6 +55,18 @@
 /* Damages reported of one shard: more of them say nothing new, and a report lies in memory. */
 #define SFI_VERIFY_DAMAGES_MAX 1000u
 
+/* CEL: source as in the original (code points there, bytes of the longest ones here). */
+#define SFI_CEL_MAX_SOURCE 400000u
+/* Nesting of an expression: parser, checker and evaluator recurse; 250 fit a 256 KiB stack. */
+#define SFI_CEL_MAX_DEPTH 250u
+/* Nodes of one expression (the original's checker stops there). */
+#define SFI_CEL_MAX_NODES 100000u
+/* Memory of one compilation, and of one evaluated block. */
+#define SFI_CEL_COMPILE_BYTES (48u << 20)
+#define SFI_CEL_EVAL_BYTES    (32u << 20)
+/* Work of one row: steps of about 10 ns, so that the worst expression ends within a second. */
+#define SFI_CEL_MAX_STEPS 10000000
+
 /* S3: tries of one request, and how long they may go on (the original's five retries, 30 s). */
 #define SFI_S3_ATTEMPTS         6u
 #define SFI_S3_ATTEMPTS_MAX     100u
