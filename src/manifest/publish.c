@@ -5,9 +5,10 @@
  * An answer that did not arrive is unknown, not failed: the object is read back and its content
  * decides. Nothing is ever deleted here. The pointer's content is fixed for one state of the old
  * one, and later than it, so a pointer never holds the same bytes twice: finding ours in place
- * proves that an attempt took effect, finding the old one that none did yet. Once the pointer has
- * moved on after a lost answer, ours may have been there and been replaced, and repeating would
- * undo a newer run.
+ * proves that an attempt took effect, finding the old one that none did yet. That holds after a
+ * refusal too: a middlebox may have sent the request twice, and only the second answer reached us.
+ * Once the pointer has moved on after a lost answer, ours may have been there and been replaced,
+ * and repeating would undo a newer run.
  */
 #include "manifest/manifest_internal.h"
 
@@ -33,6 +34,7 @@ struct swap {
     struct sfi_buf wanted; /* the new pointer's bytes; empty before the first attempt */
     struct seen base;      /* what the last attempt was to replace */
     bool unknown;          /* the answer to an attempt was lost */
+    bool refused;          /* the attempt with `wanted` found its condition broken */
     bool conditional;      /* conditions are sent */
     struct sfi_guard guard;
     unsigned failures;
@@ -91,13 +93,14 @@ static bool same_seen(const struct seen *a, const struct seen *b)
 }
 
 /*
- * Whether the pointer holds what an attempt of ours wrote. Nobody else names a fresh manifest; the
- * same rollback may be written by somebody else in the same microsecond, so without a lost answer
- * it is theirs.
+ * Whether the pointer holds what an attempt of ours wrote. Nobody else names a fresh manifest. The
+ * same rollback may be written by somebody else in the same microsecond: then the pointer is what
+ * was asked for all the same.
  */
 static bool is_ours(const struct swap *swap, const struct seen *now)
 {
-    return now->found && swap->wanted.size && (swap->unknown || swap->slot->fresh) &&
+    return now->found && swap->wanted.size &&
+           (swap->unknown || swap->refused || swap->slot->fresh) &&
            sfi_bytes_compare(sfi_buf_view(&now->bytes), sfi_buf_view(&swap->wanted)) == 0;
 }
 
@@ -146,7 +149,7 @@ static void log_retry(const struct swap *swap)
 static shardy_status give_up(const struct swap *swap, shardy_error *err)
 {
     const struct sfi_pointer_slot *slot = swap->slot;
-    if (swap->unknown) {
+    if (swap->unknown || swap->refused) { /* refused, and nobody could look why */
         return sfi_fail(err, SHARDY_UNKNOWN,
                         "%s/%s: run %.200s may or may not be current: %.400s; look at the pointer "
                         "before publishing again",
@@ -170,6 +173,7 @@ static shardy_status set_base(struct swap *swap, struct seen *now, shardy_error 
         swap->pointer.updated_at_us = swap->base.pointer.updated_at_us + 1;
     }
     swap->wanted.size = 0;
+    swap->refused = false;
     return sfi_pointer_encode(&swap->pointer, &swap->wanted, err);
 }
 
@@ -189,6 +193,7 @@ static shardy_status put_pointer(struct swap *swap)
     swap->unknown = swap->unknown || st == SHARDY_UNKNOWN;
     if (st == SHARDY_CONFLICT || (st == SHARDY_NOT_FOUND && condition == SFI_STORE_IF_MATCH)) {
         swap->conflicts++;
+        swap->refused = true;
     } else if (st == SHARDY_UNSUPPORTED && swap->conditional) {
         swap->conditional = false; /* an old server that refuses such requests */
     } else if (st != SHARDY_OK) {
@@ -340,8 +345,9 @@ static shardy_status try_manifest(struct sfi_store *store, const char *key, stru
     if (found == SHARDY_CONFLICT) {
         *cause = why;
         *lost = *lost && condition == SFI_STORE_ALWAYS; /* else theirs will stay */
-    } else if (found != SHARDY_OK && found != SHARDY_NOT_FOUND) {
-        *lost = true; /* something may be there, perhaps ours */
+    } else if (found != SHARDY_OK) {
+        *lost = true; /* something may be there, perhaps ours: a refusal says so, or the answer to
+                         the question is missing too */
         found = SHARDY_NOT_FOUND;
     }
     return found;

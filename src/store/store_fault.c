@@ -43,7 +43,7 @@ static bool is_lost(enum sfi_fault fault)
 static bool is_applied(enum sfi_fault fault)
 {
     return fault == SFI_FAULT_NONE || fault == SFI_FAULT_APPLY_THEN_LOSE ||
-           fault == SFI_FAULT_IGNORE || fault == SFI_FAULT_STALE;
+           fault == SFI_FAULT_IGNORE || fault == SFI_FAULT_STALE || fault == SFI_FAULT_TWICE;
 }
 
 /* A lost answer leaves a change unknown; a lost answer to a question is only a failure. */
@@ -87,6 +87,12 @@ static void forwarded_done(struct sfi_store_request *inner)
 {
     struct forwarded *forwarded = inner->arg;
     struct sfi_store_request *outer = forwarded->outer;
+    if (forwarded->fault == SFI_FAULT_TWICE && inner->verb == SFI_STORE_PUT) {
+        struct sfi_store *target = forwarded->store->inner;
+        forwarded->fault = SFI_FAULT_NONE;
+        target->ops->submit(target, &inner, 1);
+        return;
+    }
     copy_results(outer, inner);
     if (forwarded->fault == SFI_FAULT_APPLY_THEN_LOSE) {
         sfi_buf_clear(&outer->data);

@@ -16,6 +16,7 @@ enum sfi_fault {
     SFI_FAULT_LATE,   /* PUT, DELETE: answer lost; done when sfi_store_fault_apply_late() says so */
     SFI_FAULT_REFUSE, /* PUT: SHARDY_CONFLICT, nothing done: S3's 409 */
     SFI_FAULT_IGNORE, /* PUT: done without looking at its condition */
+    SFI_FAULT_TWICE,  /* PUT: done, then done again; the second answer is the one that arrives */
     SFI_FAULT_STALE   /* GET, HEAD: answered by the store of sfi_store_fault_set_older() */
 };
 

@@ -214,6 +214,7 @@ static const struct outcome s_changes[] = {
     {"crash before it", SFI_FAULT_FAIL, true},
     {"crash after it", SFI_FAULT_APPLY_THEN_LOSE, true},
     {"crash, applied later", SFI_FAULT_LATE, true},
+    {"sent twice", SFI_FAULT_TWICE, false},
     {"refused (409)", SFI_FAULT_REFUSE, false},
 };
 static const struct outcome s_questions[] = {
@@ -236,7 +237,11 @@ static const struct outcome *pick_outcome(struct sim *sim, const struct sim_acto
     const struct outcome *all = change ? s_changes : s_questions;
     bool compares = plan->kind == SIM_LOCAL || plan->kind == SIM_REMOTE; /* else there is no 409 */
     unsigned count = change ? 8 : 3;
-    count += change ? compares && !strcmp(actor->operation, "put") : plan->stale;
+    if (!strcmp(actor->operation, "put")) {
+        count += compares ? 2 : 1;
+    } else if (!change) {
+        count += plan->stale;
+    }
     if (sim->faults >= plan->fault_budget) {
         return &all[0];
     }
@@ -274,9 +279,12 @@ static void step_actor(struct sim *sim, struct sim_actor *actor)
     }
     actor->lost += change && lost;
     actor->refused += outcome->fault == SFI_FAULT_REFUSE;
+    actor->unseen += !strcmp(actor->operation, "get") && outcome->fault != SFI_FAULT_NONE;
+    actor->doubled += pointer && outcome->fault == SFI_FAULT_TWICE;
     actor->dead = outcome->crash;
     actor->fault = outcome->fault;
-    if (actor->fault == SFI_FAULT_NONE && sim->plan->kind == SIM_IGNORING) {
+    if ((actor->fault == SFI_FAULT_NONE || actor->fault == SFI_FAULT_TWICE) &&
+        sim->plan->kind == SIM_IGNORING) {
         actor->fault = SFI_FAULT_IGNORE;
     }
     resume(sim, actor);

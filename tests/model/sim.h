@@ -3,9 +3,9 @@
  *
  * An actor is a coroutine that runs real library code. Before every request it hands control to the
  * scheduler, which chooses who goes on and what happens to that request: nothing, failure, a lost
- * answer, application at a later step, a conflict, a stale answer, or the end of the actor. All
- * choices come from one seed (or from one path of an exhaustive search), so a history can be run
- * again. The clock is simulated too. Nothing runs in parallel.
+ * answer, application at a later step or twice, a conflict, a stale answer, or the end of the
+ * actor. All choices come from one seed (or from one path of an exhaustive search), so a history
+ * can be run again. The clock is simulated too. Nothing runs in parallel.
  */
 #ifndef TESTS_MODEL_SIM_H
 #define TESTS_MODEL_SIM_H
@@ -49,6 +49,8 @@ struct sim_actor {
     unsigned faults;  /* that hit it */
     unsigned lost;    /* answers to changes that it did not get */
     unsigned refused; /* changes answered with 409 */
+    unsigned unseen;  /* reads that failed, or saw what was there before */
+    unsigned doubled; /* swaps of the pointer that a middlebox sent twice */
     unsigned deletes; /* of shards, that it asked for */
     ucontext_t context;
     const void *fake_stack[2]; /* for AddressSanitizer */

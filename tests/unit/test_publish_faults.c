@@ -218,6 +218,42 @@ static void p10_conflict_in_flight(void **state)
     }
 }
 
+/*
+ * A middlebox sends every write twice, and the answer that arrives is a refusal: publish and
+ * rollback find their own bytes and say so, whatever they expected, and with one repeat or many.
+ */
+static void p10_sent_twice(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 4; i++) {
+        struct script script = {.operation = "put", .key = "", .from = 1};
+        struct sfi_publish_options options = {.expect = i % 2};
+        struct sfi_publish_result results[3];
+        shardy_error err = SHARDY_ERROR_INIT;
+        script.key = i / 2 ? "_CURRENT" : "";
+        script.until = UINT_MAX;
+        script.fault = SFI_FAULT_TWICE;
+        open_script(&script);
+        for (unsigned run = 0; run < 2; run++) {
+            options.expected_ref = run ? results[0].manifest_ref : NULL;
+            assert_int_equal(publish_run(script.manifests, run, &options, &results[run], &err),
+                             SHARDY_OK);
+        }
+        script.hits = 0;
+        options.expected_ref = results[1].manifest_ref;
+        assert_int_equal(script.manifests->ops->set_current(script.manifests,
+                                                            results[0].manifest_ref, &options,
+                                                            &results[2], &err),
+                         SHARDY_OK);
+        assert_int_equal(script.hits, 1);
+        assert_string_equal(results[2].replaced_run_id, "run-1");
+        for (size_t k = 0; k < COUNT_OF(results); k++) {
+            sfi_publish_result_clear(&results[k]);
+        }
+        close_script(&script);
+    }
+}
+
 /* P12, P13: of two that saw the same pointer one wins, and the slow one is told who did. */
 static void p12_p13_same_base(void **state)
 {
@@ -385,6 +421,7 @@ int main(void)
         cmocka_unit_test(p8_foreign_manifest_stays),
         cmocka_unit_test(p9_pointer_answer_lost),
         cmocka_unit_test(p10_conflict_in_flight),
+        cmocka_unit_test(p10_sent_twice),
         cmocka_unit_test(p12_p13_same_base),
         cmocka_unit_test(p14_ignored_conditions),
         cmocka_unit_test(p15_rollback_races_with_publish),
