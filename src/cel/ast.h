@@ -66,7 +66,8 @@ enum sfi_cel_reference {
 struct sfi_cel_node {
     enum sfi_cel_node_kind kind;
     uint32_t id;       /* 0 .. count-1, in order of creation */
-    uint32_t position; /* byte offset in the source; for binary operators that of the operator */
+    uint32_t position; /* byte offset in the source; of operators, of a field's or method's name */
+    uint32_t height;   /* of the tree from here: 1 for leaves, at most SFI_CEL_MAX_DEPTH */
 
     /* The checker's findings. */
     const struct sfi_cel_type *type;  /* deduced; DYN when unchecked */

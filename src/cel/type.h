@@ -25,13 +25,14 @@ enum sfi_cel_type_kind {
     SFI_CEL_TYPE_WRAPPER,  /* param[0]: bool, bytes, double, int, string or uint; also null */
     SFI_CEL_TYPE_IP,
     SFI_CEL_TYPE_CIDR,
-    SFI_CEL_TYPE_PARAM /* type parameter of a signature, or an unknown of the checker: `number` */
+    SFI_CEL_TYPE_TUPLE, /* param[0..2]; only in functions that tests declare */
+    SFI_CEL_TYPE_PARAM  /* type parameter of a signature, or an unknown of the checker: `number` */
 };
 
 struct sfi_cel_type {
     enum sfi_cel_type_kind kind;
-    uint32_t number; /* PARAM */
-    const struct sfi_cel_type *param[2];
+    uint32_t number; /* PARAM; WRAPPER: 32 for Int32Value, UInt32Value, FloatValue */
+    const struct sfi_cel_type *param[3];
 };
 
 /* The static types; list and map ones have DYN parameters. */
