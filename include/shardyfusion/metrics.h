@@ -39,9 +39,9 @@ typedef struct shardy_field {
  * rows_written), "reader.initialized", "reader.get" (duration_ms, found), "reader.multi_get"
  * (duration_ms, num_keys), "reader.refreshed" (changed), "reader.closed" (num_handles).
  * Of our own: "store.request", once for every HTTP exchange with an object store, tries included
- * (verb, key, status = HTTP status or 0, error = "" or what went wrong, sent_bytes, received_bytes,
- * started_us, ended_us of a monotonic clock, connect_us, attempt from 1, request_id).
- * Ignore names you do not know: new ones may come.
+ * (verb, key, range = "first-last" or "" for all of it, status = HTTP status or 0, error = "" or
+ * what went wrong, sent_bytes, received_bytes, started_us, ended_us of a monotonic clock,
+ * connect_us, attempt from 1, request_id). Ignore names you do not know: new ones may come.
  */
 typedef struct shardy_event_sink {
     void (*emit)(void *arg, const char *event, const shardy_field *fields, size_t count);

@@ -4,12 +4,19 @@
  * Options are names and values; they matter to s3:// URLs and are ignored by others:
  *
  *   endpoint_url         https://... or http://...; instead of AWS_ENDPOINT_URL_S3,
- * AWS_ENDPOINT_URL, SLATEDB_S3_ENDPOINT_URL, https://s3.<region>.amazonaws.com region_name instead
- * of S3_REGION, AWS_REGION, AWS_DEFAULT_REGION, the profile; us-east-1 addressing_style     path,
- * virtual, auto verify_ssl           true, false, or the path of a CA bundle ca_file path of a CA
- * bundle (AWS_CA_BUNDLE) connect_timeout      seconds, default 5 read_timeout         seconds
- * without progress, default 30 max_attempts         tries of one request, default 6 retry_timeout
- * seconds after which a request is not tried again, default 30 max_connections      default 64
+ *                        AWS_ENDPOINT_URL, SLATEDB_S3_ENDPOINT_URL,
+ *                        https://s3.<region>.amazonaws.com
+ *   region_name          instead of S3_REGION, AWS_REGION, AWS_DEFAULT_REGION, the profile;
+ *                        us-east-1
+ *   addressing_style     path, virtual, auto
+ *   verify_ssl           true, false, or the path of a CA bundle
+ *   ca_file              path of a CA bundle (AWS_CA_BUNDLE)
+ *   connect_timeout      seconds, default 5
+ *   read_timeout         seconds without progress, default 30; a request that stalls so long is
+ *                        tried again
+ *   max_attempts         tries of one request, default 6
+ *   retry_timeout        seconds after the first failed try in which others may begin, default 30
+ *   max_connections      default 64
  *   http2                true, false (default)
  *   access_key_id, secret_access_key, session_token
  *                        instead of S3_*, AWS_* and all further sources

@@ -12,6 +12,7 @@
  */
 #include "aws/credentials_internal.h"
 
+#include "base/completion.h"
 #include "base/limits.h"
 #include "base/memory.h"
 
@@ -423,9 +424,7 @@ void sfi_credentials_request(struct sfi_credential_provider *provider, uint64_t 
 }
 
 struct sync_wait {
-    pthread_mutex_t lock;
-    pthread_cond_t done_cond;
-    bool done;
+    struct sfi_completion completion;
     struct sfi_credentials *credentials;
     shardy_status status;
     shardy_error error;
@@ -435,31 +434,20 @@ static void wake(void *arg, struct sfi_credentials *credentials, shardy_status s
                  const shardy_error *error)
 {
     struct sync_wait *wait = arg;
-    pthread_mutex_lock(&wait->lock);
     wait->credentials = credentials;
     wait->status = status;
     if (error) {
         wait->error = *error;
     }
-    wait->done = true;
-    pthread_cond_signal(&wait->done_cond);
-    pthread_mutex_unlock(&wait->lock);
+    sfi_completion_signal(&wait->completion);
 }
 
 shardy_status sfi_credentials_wait(struct sfi_credential_provider *provider, uint64_t rejected,
                                    struct sfi_credentials **credentials, shardy_error *err)
 {
-    struct sync_wait wait = {.done = false, .error = SHARDY_ERROR_INIT};
-    pthread_mutex_init(&wait.lock, NULL);
-    pthread_cond_init(&wait.done_cond, NULL);
+    struct sync_wait wait = {.completion = SFI_COMPLETION_INIT, .error = SHARDY_ERROR_INIT};
     sfi_credentials_request(provider, rejected, wake, &wait);
-    pthread_mutex_lock(&wait.lock);
-    while (!wait.done) {
-        pthread_cond_wait(&wait.done_cond, &wait.lock);
-    }
-    pthread_mutex_unlock(&wait.lock);
-    pthread_cond_destroy(&wait.done_cond);
-    pthread_mutex_destroy(&wait.lock);
+    sfi_completion_wait(&wait.completion);
     *credentials = wait.credentials;
     if (wait.status != SHARDY_OK && err) {
         *err = wait.error;

@@ -64,8 +64,36 @@
 /* Memory of one compilation, and of one evaluated block. */
 #define SFI_CEL_COMPILE_BYTES (48u << 20)
 #define SFI_CEL_EVAL_BYTES    (32u << 20)
+/* Types: how deep they nest, and how many are compared or made for one expression (0.1 s): types
+ * that refer to the same one twice grow exponentially. */
+#define SFI_CEL_TYPE_DEPTH  300u
+#define SFI_CEL_CHECK_STEPS 20000000
 /* Work of one row: steps of about 10 ns, so that the worst expression ends within a second. */
 #define SFI_CEL_MAX_STEPS 10000000
+/* Seconds of a duration, as the specification has it: about 10,000 years. */
+#define SFI_CEL_DURATION_MAX INT64_C(315576000000)
+/* Declared columns of one expression: finding them costs a comparison with each. */
+#define SFI_CEL_COLUMNS_MAX 1024u
+/* Compilations kept by a process, as in the original; see cel_cache.c. */
+#define SFI_CEL_CACHE_ENTRIES 64u
+/* Distinct values that a build with inferred routing values takes: each is a shard, and a rule over
+ * the key itself would make one for every row. More can be given as routing values. */
+#define SFI_INFERRED_VALUES_MAX 65536u
+/* Lists in lists and so on: what walks values recurses, with frames of about 200 bytes. */
+#define SFI_CEL_MAX_VALUE_DEPTH 1000u
+/* Memory of one compiled regular expression with its automaton; how many a thread keeps: 16 MiB. */
+#define SFI_CEL_REGEX_BYTES  (1 << 20)
+#define SFI_CEL_REGEX_CACHED 16u
+/* Longer patterns: compiling a chain of a? takes quadratic time, 60 ms for this many bytes. */
+#define SFI_CEL_REGEX_PATTERN_MAX 8192u
+/* Names of time zones: IANA's longest has 32 characters. */
+#define SFI_CEL_ZONE_NAME_MAX 64u
+/* A zone file: the largest ones have 4 KiB. */
+#define SFI_CEL_ZONE_FILE_MAX (64u * 1024u)
+/* Zones of one run: IANA has 600 names, and there are 4,320 spellings of fixed offsets. */
+#define SFI_CEL_ZONES_MAX 8192u
+/* Digits after the point in format(): a double has at most 1,074. */
+#define SFI_CEL_PRECISION_MAX 1000u
 
 /* S3: tries of one request, and how long they may go on (the original's five retries, 30 s). */
 #define SFI_S3_ATTEMPTS         6u
@@ -89,6 +117,10 @@
 #define SFI_S3_LIST_BODY_MAX (16u << 20)
 /* Keys of one listing, held in memory; a snapshot has far fewer objects. */
 #define SFI_S3_LIST_MAX (1u << 24)
+/* Pages of one listing without a name, one after the other: deleted keys of a bucket with versions
+ * make such pages, 1,000 keys each. And all pages: servers may make smaller ones than S3. */
+#define SFI_S3_LIST_EMPTY_MAX 1000u
+#define SFI_S3_LIST_PAGES_MAX (1u << 17)
 /* Keys of one batch delete: S3's own limit. */
 #define SFI_S3_DELETE_BATCH 1000u
 /* A server that ignores Range may send a whole object up to this size. */

@@ -9,6 +9,7 @@
  */
 #include "http/http.h"
 
+#include "base/completion.h"
 #include "base/limits.h"
 #include "base/memory.h"
 #include "base/timestamp.h"
@@ -288,36 +289,20 @@ void sfi_http_timer_cancel(struct sfi_http_client *client, struct sfi_http_timer
     unlock_and_wake(client);
 }
 
-struct waiter {
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool done;
-};
-
 static void wake_waiter(struct sfi_http_request *request)
 {
-    struct waiter *waiter = request->arg;
-    pthread_mutex_lock(&waiter->lock);
-    waiter->done = true;
-    pthread_cond_signal(&waiter->changed);
-    pthread_mutex_unlock(&waiter->lock);
+    sfi_completion_signal(request->arg);
 }
 
 void sfi_http_perform(struct sfi_http_client *client, struct sfi_http_request *request)
 {
-    struct waiter waiter = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+    struct sfi_completion completion = SFI_COMPLETION_INIT;
     void (*done)(struct sfi_http_request *) = request->done;
     void *arg = request->arg;
     request->done = wake_waiter;
-    request->arg = &waiter;
+    request->arg = &completion;
     sfi_http_submit(client, &request, 1);
-    pthread_mutex_lock(&waiter.lock);
-    while (!waiter.done) {
-        pthread_cond_wait(&waiter.changed, &waiter.lock);
-    }
-    pthread_mutex_unlock(&waiter.lock);
-    pthread_mutex_destroy(&waiter.lock);
-    pthread_cond_destroy(&waiter.changed);
+    sfi_completion_wait(&completion);
     request->done = done;
     request->arg = arg;
 }

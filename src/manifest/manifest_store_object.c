@@ -97,6 +97,7 @@ static shardy_status object_load_changed(struct sfi_manifest_store *base, char *
 {
     struct object_store *self = (struct object_store *)base;
     struct sfi_pointer pointer = {NULL, NULL, 0};
+    shardy_error why = SHARDY_ERROR_INIT;
     struct sfi_buf text;
     memset(ref, 0, sizeof *ref);
     *found = false;
@@ -111,7 +112,11 @@ static shardy_status object_load_changed(struct sfi_manifest_store *base, char *
     if (st != SHARDY_OK || *unchanged) {
         return st == SHARDY_NOT_FOUND ? SHARDY_OK : st;
     }
-    SFI_TRY(sfi_pointer_parse(sfi_buf_view(&text), &pointer, err));
+    st = sfi_pointer_parse(sfi_buf_view(&text), &pointer, &why);
+    if (st != SHARDY_OK) {
+        sfi_fail(err, st, "%.600s (%s/%s)", why.message, self->store->url, self->current_key);
+        goto out;
+    }
     ref->ref = sfi_ref_resolve(self->store, self->relocate, pointer.manifest_ref);
     if (!ref->ref) {
         st = sfi_fail_memory(err, strlen(pointer.manifest_ref));

@@ -13,7 +13,12 @@
 #include <stdlib.h>
 #include <zstd.h>
 
-#define ZSTD_LEVEL  3
+/* The level's own tables of 512 and 256 KiB cost a third of the speed, for 2% of the size at most:
+ * frames are small, and what they hold seldom repeats. */
+#define ZSTD_LEVEL     3
+#define ZSTD_HASH_LOG  15
+#define ZSTD_CHAIN_LOG 14
+
 #define TAG_MAX     255
 #define CHAIN_STAGE 1024
 
@@ -272,6 +277,8 @@ static shardy_status put_frame(const struct plan *plan, struct sfi_buf *out, sha
 
     if (!frame.zstd ||
         ZSTD_isError(ZSTD_CCtx_setParameter(frame.zstd, ZSTD_c_compressionLevel, ZSTD_LEVEL)) ||
+        ZSTD_isError(ZSTD_CCtx_setParameter(frame.zstd, ZSTD_c_hashLog, ZSTD_HASH_LOG)) ||
+        ZSTD_isError(ZSTD_CCtx_setParameter(frame.zstd, ZSTD_c_chainLog, ZSTD_CHAIN_LOG)) ||
         ZSTD_isError(ZSTD_CCtx_setParameter(frame.zstd, ZSTD_c_checksumFlag, 1)) ||
         ZSTD_isError(ZSTD_CCtx_setPledgedSrcSize(frame.zstd, plan->body_size))) {
         st = sfi_fail(err, SHARDY_NO_MEMORY, "sidecar: no zstd compressor");

@@ -90,6 +90,43 @@ static shardy_status make_lock(pthread_rwlock_t *lock, shardy_error *err)
     return rc ? sfi_fail_errno(err, SHARDY_NO_MEMORY, rc, "cannot make a lock") : SHARDY_OK;
 }
 
+static void renew_lock(void *arg)
+{
+    struct sfi_remote *remote = arg;
+    (void)!make_lock(&remote->lock, NULL);
+}
+
+static void check_process(struct sfi_remote *remote)
+{
+    if (atomic_load_explicit(&remote->made, memory_order_acquire) != sfi_fork_count()) {
+        sfi_fork_renew(&remote->made, renew_lock, remote);
+    }
+}
+
+void sfi_remote_lock(struct sfi_remote *remote)
+{
+    check_process(remote);
+    sfi_fork_forbid();
+    pthread_rwlock_wrlock(&remote->lock);
+}
+
+void sfi_remote_unlock(struct sfi_remote *remote)
+{
+    pthread_rwlock_unlock(&remote->lock);
+    sfi_fork_allow();
+}
+
+void sfi_remote_lock_shared(struct sfi_remote *remote)
+{
+    check_process(remote);
+    pthread_rwlock_rdlock(&remote->lock);
+}
+
+void sfi_remote_unlock_shared(struct sfi_remote *remote)
+{
+    pthread_rwlock_unlock(&remote->lock);
+}
+
 shardy_status sfi_sqlite_remote_new(const struct sfi_remote_options *options,
                                     struct sfi_shard_reader **shard, shardy_error *err)
 {
@@ -102,6 +139,7 @@ shardy_status sfi_sqlite_remote_new(const struct sfi_remote_options *options,
     if (!remote) {
         return sfi_fail_memory(err, sizeof *remote);
     }
+    atomic_init(&remote->made, sfi_fork_count());
     shardy_status st = make_lock(&remote->lock, err);
     if (st != SHARDY_OK) {
         sfi_free(remote);
@@ -203,21 +241,21 @@ shardy_status sfi_remote_fill(struct sfi_shard_reader *shard, enum sfi_remote_ob
                         (unsigned long long)offset);
     }
     if (object == SFI_REMOTE_SIDECAR) {
-        pthread_rwlock_wrlock(&remote->lock);
+        sfi_remote_lock(remote);
         fill_sidecar(remote, offset, bytes, size, etag);
-        pthread_rwlock_unlock(&remote->lock);
+        sfi_remote_unlock(remote);
         return SHARDY_OK;
     }
     for (size_t at = 0; st == SHARDY_OK; at += FILL_STEP) {
         struct sfi_bytes part = {bytes.data + at, bytes.size - at};
         part.size = part.size < FILL_STEP ? part.size : FILL_STEP;
-        pthread_rwlock_wrlock(&remote->lock);
+        sfi_remote_lock(remote);
         st = check_version(remote, size, etag, err);
         if (st == SHARDY_OK) {
             *added += sfi_sparse_image_fill(&remote->image, offset + at, part, 0);
             remote->grace = OPEN_GRACE;
         }
-        pthread_rwlock_unlock(&remote->lock);
+        sfi_remote_unlock(remote);
         if (bytes.size - at <= FILL_STEP) {
             break;
         }
@@ -229,24 +267,24 @@ shardy_status sfi_remote_fill(struct sfi_shard_reader *shard, enum sfi_remote_ob
 void sfi_remote_no_sidecar(struct sfi_shard_reader *shard)
 {
     struct sfi_remote *remote = sfi_remote_of(shard);
-    pthread_rwlock_wrlock(&remote->lock);
+    sfi_remote_lock(remote);
     drop_sidecar(remote);
-    pthread_rwlock_unlock(&remote->lock);
+    sfi_remote_unlock(remote);
 }
 
 void sfi_remote_etag(struct sfi_shard_reader *shard, char *etag)
 {
     struct sfi_remote *remote = sfi_remote_of(shard);
-    pthread_rwlock_rdlock(&remote->lock);
+    sfi_remote_lock_shared(remote);
     memcpy(etag, remote->etag, sizeof remote->etag);
-    pthread_rwlock_unlock(&remote->lock);
+    sfi_remote_unlock_shared(remote);
 }
 
 uint64_t sfi_remote_evict(struct sfi_shard_reader *shard, uint64_t bytes)
 {
     struct sfi_remote *remote = sfi_remote_of(shard);
     uint64_t freed = 0;
-    pthread_rwlock_wrlock(&remote->lock);
+    sfi_remote_lock(remote);
     bool opening = remote->phase == SFI_REMOTE_OPENING ||
                    (remote->phase == SFI_REMOTE_DESCEND && remote->need_directory);
     if (opening && remote->grace) {
@@ -254,7 +292,7 @@ uint64_t sfi_remote_evict(struct sfi_shard_reader *shard, uint64_t bytes)
     } else {
         freed = sfi_sparse_image_sweep(&remote->image, bytes);
     }
-    pthread_rwlock_unlock(&remote->lock);
+    sfi_remote_unlock(remote);
     return freed;
 }
 

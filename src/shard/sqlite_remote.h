@@ -8,6 +8,7 @@
 #ifndef SFI_SHARD_SQLITE_REMOTE_H
 #define SFI_SHARD_SQLITE_REMOTE_H
 
+#include "base/fork.h"
 #include "shard/remote.h"
 #include "shard/sparse_image.h"
 #include "shard/sqlite_btree.h"
@@ -33,7 +34,8 @@ struct sfi_chain_map {
 struct sfi_remote {
     struct sfi_btree tree; /* its data is the image's */
     struct sfi_sparse_image image;
-    pthread_rwlock_t lock;
+    pthread_rwlock_t lock; /* taken by the functions below */
+    atomic_uint made;      /* process of the lock, see base/fork.h */
 
     enum sfi_remote_phase phase;
     bool header_known;
@@ -45,6 +47,7 @@ struct sfi_remote {
     unsigned directory_depth; /* of its leaves */
     atomic_uint leaf_depth;   /* where a descent met a leaf; 0 = none did */
     uint32_t generation;      /* of the directory */
+    uint32_t trust;           /* grows when pages are forgotten that walks have gone by */
     _Atomic uint64_t filled;  /* bytes of the database that arrived so far */
     uint64_t try_at;          /* `filled` at which loading the directory is tried again */
     uint64_t opened_at;       /* `filled` at the last step of opening */
@@ -64,6 +67,11 @@ static inline struct sfi_remote *sfi_remote_of(const struct sfi_shard_reader *sh
 {
     return (struct sfi_remote *)(uintptr_t)shard;
 }
+
+void sfi_remote_lock(struct sfi_remote *remote); /* exclusively; forks wait */
+void sfi_remote_unlock(struct sfi_remote *remote);
+void sfi_remote_lock_shared(struct sfi_remote *remote);
+void sfi_remote_unlock_shared(struct sfi_remote *remote);
 
 /* Is the whole page there? It is used then: `use` is a use counter of sparse_image.h. */
 static inline bool sfi_remote_has(const struct sfi_remote *remote, uint32_t page, unsigned use)
@@ -131,6 +139,7 @@ struct sfi_walk {
     bool kept;      /* got further than its beginning: keep it over a wave */
     bool from_root; /* no directory */
     uint32_t generation;
+    uint32_t trust;
     uint32_t depth;
     uint32_t page;
     uint32_t leaf; /* index in the directory */

@@ -113,6 +113,15 @@ static shardy_status copy_value(struct sfi_remote *remote, struct sfi_lookup *lo
     return SHARDY_OK;
 }
 
+/* Whether a walk begun before must begin again: its leaf may have been chosen by a sidecar that was
+ * found wrong since, or it lies in a directory that is gone. */
+static bool is_stale(const struct sfi_remote *remote, const struct sfi_walk *walk)
+{
+    return walk->trust != remote->trust ||
+           (walk->mode == SFI_WALK_TIES && walk->step != SFI_STEP_VALUE &&
+            walk->generation != remote->generation);
+}
+
 /* Take one lookup further, the shard's lock being held. */
 static shardy_status walk_lookup(struct sfi_remote *remote, struct sfi_lookup *lookup,
                                  struct sfi_wants *wants, shardy_error *err)
@@ -125,8 +134,7 @@ static shardy_status walk_lookup(struct sfi_remote *remote, struct sfi_lookup *l
     if (lookup->copy) {
         load_walk(lookup, &walk);
     }
-    if (!lookup->copy || (walk.mode == SFI_WALK_TIES && walk.step != SFI_STEP_VALUE &&
-                          walk.generation != remote->generation)) {
+    if (!lookup->copy || is_stale(remote, &walk)) {
         forget_walk(lookup);
         sfi_walk_start(remote, key, lookup->prefix, &walk);
     }
@@ -159,12 +167,12 @@ static void let_go(struct session *session)
     bool again = remote->phase == SFI_REMOTE_DESCEND &&
                  atomic_load_explicit(&remote->leaf_depth, memory_order_relaxed) > 0 &&
                  atomic_load_explicit(&remote->filled, memory_order_relaxed) >= remote->try_at;
-    pthread_rwlock_unlock(&remote->lock);
+    sfi_remote_unlock_shared(remote);
     session->held = NULL;
     if (again) {
-        pthread_rwlock_wrlock(&remote->lock);
+        sfi_remote_lock(remote);
         sfi_remote_try_directory(remote);
-        pthread_rwlock_unlock(&remote->lock);
+        sfi_remote_unlock(remote);
     }
 }
 
@@ -179,13 +187,13 @@ static shardy_status hold(struct session *session, struct sfi_remote *remote, bo
     }
     for (bool opened = true; opened;) {
         let_go(session);
-        pthread_rwlock_rdlock(&remote->lock);
+        sfi_remote_lock_shared(remote);
         if (remote->phase != SFI_REMOTE_OPENING) {
             session->held = remote;
             *ready = true;
             return SHARDY_OK;
         }
-        pthread_rwlock_unlock(&remote->lock);
+        sfi_remote_unlock_shared(remote);
         /* Between opening and holding somebody may distrust the sidecar or add a level: again. */
         SFI_RETURN_IF_ERR(sfi_remote_prepare(&remote->tree.base, session->wants, &opened, err));
     }
@@ -211,9 +219,9 @@ static shardy_status advance_one(struct session *session, struct sfi_lookup *loo
     }
     /* The damage may be the sidecar's: once more, from the file itself. */
     let_go(session);
-    pthread_rwlock_wrlock(&remote->lock);
+    sfi_remote_lock(remote);
     (void)sfi_remote_distrust(remote);
-    pthread_rwlock_unlock(&remote->lock);
+    sfi_remote_unlock(remote);
     SFI_RETURN_IF_ERR(hold(session, remote, &ready, err));
     return ready ? walk_lookup(remote, lookup, session->wants, err) : SHARDY_OK;
 }

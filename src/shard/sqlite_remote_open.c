@@ -358,12 +358,12 @@ shardy_status sfi_remote_prepare(struct sfi_shard_reader *shard, struct sfi_want
                                  bool *ready, shardy_error *err)
 {
     struct sfi_remote *remote = sfi_remote_of(shard);
-    pthread_rwlock_wrlock(&remote->lock);
+    sfi_remote_lock(remote);
     shardy_status st = SHARDY_OK;
     if (remote->phase == SFI_REMOTE_OPENING) {
         st = sfi_remote_open_step(remote, wants, err);
     }
     *ready = st == SHARDY_OK && remote->phase != SFI_REMOTE_OPENING;
-    pthread_rwlock_unlock(&remote->lock);
+    sfi_remote_unlock(remote);
     return st;
 }

@@ -64,13 +64,13 @@ static shardy_status ensure_directory(struct sfi_remote *remote, struct sfi_want
                                       bool *missing, shardy_error *err)
 {
     shardy_status st = SHARDY_OK;
-    pthread_rwlock_wrlock(&remote->lock);
+    sfi_remote_lock(remote);
     if (remote->phase != SFI_REMOTE_READY) {
         remote->need_directory = true;
         st = sfi_remote_open_step(remote, wants, err);
     }
     *missing = remote->phase != SFI_REMOTE_READY;
-    pthread_rwlock_unlock(&remote->lock);
+    sfi_remote_unlock(remote);
     return st;
 }
 
@@ -453,7 +453,7 @@ static bool mend(struct sfi_remote *remote, uint32_t generation, enum scan_step 
                  shardy_status st)
 {
     bool mended = false;
-    pthread_rwlock_wrlock(&remote->lock);
+    sfi_remote_lock(remote);
     if (st == SHARDY_CORRUPT) {
         mended = sfi_remote_distrust(remote) || generation != remote->generation;
     } else if (step == STEP_DEEPER) {
@@ -462,7 +462,7 @@ static bool mend(struct sfi_remote *remote, uint32_t generation, enum scan_step 
             sfi_remote_deepen(remote);
         }
     }
-    pthread_rwlock_unlock(&remote->lock);
+    sfi_remote_unlock(remote);
     return mended;
 }
 
@@ -491,13 +491,13 @@ shardy_status sfi_remote_next(struct sfi_shard_cursor *cursor, struct sfi_row *r
     cursor->used = 0;
     /* Each mending drops the sidecar or adds a level. */
     for (unsigned tries = 0; tries <= SFI_BTREE_MAX_DEPTH + 1; tries++) {
-        pthread_rwlock_rdlock(&remote->lock);
+        sfi_remote_lock_shared(remote);
         bool ready = remote->phase == SFI_REMOTE_READY;
         shardy_status st = SHARDY_OK;
         if (ready) {
             st = take_rows(cursor, rows, max, count, wants, &step, err);
         }
-        pthread_rwlock_unlock(&remote->lock);
+        sfi_remote_unlock_shared(remote);
         if (!ready) {
             SFI_RETURN_IF_ERR(ensure_directory(remote, wants, missing, err));
             if (*missing) {

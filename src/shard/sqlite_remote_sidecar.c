@@ -132,6 +132,7 @@ bool sfi_remote_distrust(struct sfi_remote *remote)
     remote->header_known = false;
     remote->phase = SFI_REMOTE_OPENING;
     remote->generation++;
+    remote->trust++;
     atomic_store_explicit(&remote->leaf_depth, 0, memory_order_relaxed);
     return true;
 }

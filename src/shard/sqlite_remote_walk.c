@@ -156,6 +156,7 @@ void sfi_walk_start(const struct sfi_remote *remote, struct sfi_bytes key, uint6
 {
     memset(walk, 0, sizeof *walk);
     walk->generation = remote->generation;
+    walk->trust = remote->trust;
     if (remote->phase == SFI_REMOTE_READY) {
         walk->mode = SFI_WALK_TIES;
         sfi_btree_ties(&remote->tree, key, prefix, &walk->lo, &walk->hi);

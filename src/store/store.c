@@ -6,6 +6,7 @@
  */
 #include "store/store.h"
 
+#include "base/completion.h"
 #include "base/limits.h"
 #include "base/memory.h"
 #include "store/store_internal.h"
@@ -125,37 +126,20 @@ void sfi_store_release(struct sfi_store *store)
     }
 }
 
-/* Completion may come on another thread, so waiting needs a lock of its own. */
-struct waiter {
-    pthread_mutex_t lock;
-    pthread_cond_t wake;
-    bool done;
-};
-
 static void wake_waiter(struct sfi_store_request *request)
 {
-    struct waiter *waiter = request->arg;
-    pthread_mutex_lock(&waiter->lock);
-    waiter->done = true;
-    pthread_cond_signal(&waiter->wake);
-    pthread_mutex_unlock(&waiter->lock);
+    sfi_completion_signal(request->arg);
 }
 
 static shardy_status run(struct sfi_store *store, struct sfi_store_request *request,
                          shardy_error *err)
 {
-    struct waiter waiter = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
+    struct sfi_completion completion = SFI_COMPLETION_INIT;
     SFI_RETURN_IF_ERR(sfi_key_check(request->key, err));
     request->done = wake_waiter;
-    request->arg = &waiter;
+    request->arg = &completion;
     store->ops->submit(store, &request, 1);
-    pthread_mutex_lock(&waiter.lock);
-    while (!waiter.done) {
-        pthread_cond_wait(&waiter.wake, &waiter.lock);
-    }
-    pthread_mutex_unlock(&waiter.lock);
-    pthread_cond_destroy(&waiter.wake);
-    pthread_mutex_destroy(&waiter.lock);
+    sfi_completion_wait(&completion);
     if (request->status != SHARDY_OK && err) {
         *err = request->error;
     }

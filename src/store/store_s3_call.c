@@ -12,6 +12,7 @@
  */
 #include "store/store_s3_internal.h"
 
+#include "base/completion.h"
 #include "base/limits.h"
 #include "base/memory.h"
 #include "base/timestamp.h"
@@ -258,8 +259,11 @@ static void try_again(struct sfi_s3_call *call)
     }
 }
 
-/* Another try after a wait, unless attempts, time or the store's budget are used up: then `error`,
- * which is set, is the result. */
+/*
+ * Another try after a wait, unless attempts, time or the store's budget are used up: then `error`,
+ * which is set, is the result. The time counts from the first failure: a first try that stalls, and
+ * so lasts as long as a time-out allows, leaves all of it for others.
+ */
 static void retry(struct sfi_s3_call *call, bool throttled)
 {
     struct sfi_s3_store *store = call->store;
@@ -277,8 +281,9 @@ static void retry(struct sfi_s3_call *call, bool throttled)
     uint64_t random = store->synced.random = store->synced.random * 6364136223846793005u + 1;
     uint64_t wait = sfi_s3_backoff(store->config.backoff_ms, call->backoff_ms, random >> 20);
     wait = after > wait ? after : wait;
+    call->failed_us = call->failed_us ? call->failed_us : now;
     bool again = ++call->tries < store->config.max_attempts &&
-                 now - call->first_us + wait * 1000 <= store->config.retry_timeout_ms * 1000 &&
+                 now - call->failed_us + wait * 1000 <= store->config.retry_timeout_ms * 1000 &&
                  sfi_s3_throttle_pay(&store->synced.throttle, cost);
     pthread_mutex_unlock(&store->synced.lock);
     if (!again) {
@@ -493,7 +498,6 @@ void sfi_s3_call_start(struct sfi_s3_call *const *calls, size_t count)
     for (size_t i = 0; i < count; i++) {
         struct sfi_s3_call *call = calls[i];
         sfi_s3_call_acquire(call);
-        call->first_us = sfi_monotonic_us();
         if (ask_credentials(call) && make_ready(call)) {
             batch[n++] = hand_over(call);
         }
@@ -507,34 +511,18 @@ void sfi_s3_call_start(struct sfi_s3_call *const *calls, size_t count)
     }
 }
 
-struct waiter {
-    pthread_mutex_t lock;
-    pthread_cond_t wake;
-    bool done;
-};
-
 static void wake_waiter(struct sfi_s3_call *call)
 {
-    struct waiter *waiter = call->arg;
-    pthread_mutex_lock(&waiter->lock);
-    waiter->done = true;
-    pthread_cond_signal(&waiter->wake);
-    pthread_mutex_unlock(&waiter->lock);
+    sfi_completion_signal(call->arg);
 }
 
 shardy_status sfi_s3_call_run(struct sfi_s3_call *call, shardy_error *err)
 {
-    struct waiter waiter = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
+    struct sfi_completion completion = SFI_COMPLETION_INIT;
     call->done = wake_waiter;
-    call->arg = &waiter;
+    call->arg = &completion;
     sfi_s3_call_start(&call, 1);
-    pthread_mutex_lock(&waiter.lock);
-    while (!waiter.done) {
-        pthread_cond_wait(&waiter.wake, &waiter.lock);
-    }
-    pthread_mutex_unlock(&waiter.lock);
-    pthread_cond_destroy(&waiter.wake);
-    pthread_mutex_destroy(&waiter.lock);
+    sfi_completion_wait(&completion);
     if (call->status != SHARDY_OK && err) {
         *err = call->error;
     }

@@ -144,6 +144,17 @@ static const char *outcome_text(const struct sfi_s3_call *call)
     return call->answer.code[0] ? call->answer.code : "error";
 }
 
+/* "0-4095" of a request for a range. */
+static const char *range_of(const struct sfi_s3_call *call)
+{
+    for (size_t i = 0; i < call->extra_count; i++) {
+        if (strcmp(call->extra[i].name, "Range") == 0) {
+            return call->extra[i].value + strlen("bytes=");
+        }
+    }
+    return "";
+}
+
 void sfi_s3_exchange_emit(const struct sfi_s3_call *call)
 {
     const struct sfi_http_request *http = &call->http;
@@ -153,6 +164,7 @@ void sfi_s3_exchange_emit(const struct sfi_s3_call *call)
     }
     sfi_emit(&call->store->observer, "store.request",
              SFI_FIELDS(sfi_field_str("verb", call->verb), sfi_field_str("key", label),
+                        sfi_field_str("range", range_of(call)),
                         sfi_field_int("status", (uint64_t)http->http_status),
                         sfi_field_str("error", outcome_text(call)),
                         sfi_field_int("sent_bytes", call->body.size),

@@ -248,7 +248,7 @@ struct sfi_s3_call {
     bool paused;    /* waited for the store's pause already */
     unsigned tries; /* that count against max_attempts */
     unsigned paid;
-    uint64_t first_us;
+    uint64_t failed_us; /* when the first try failed; 0 = none did */
     uint64_t backoff_ms;
     char region[SFI_AWS_REGION_SIZE];
     char date[SFI_AMZ_DATE_SIZE];

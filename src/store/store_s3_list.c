@@ -31,6 +31,8 @@ struct listing {
     char *after; /* last name of a truncated page without a token */
     struct sfi_store_list *list;
     size_t capacity;
+    unsigned pages;
+    unsigned empty; /* the last so many had no name */
 };
 
 static shardy_status make_query(const struct listing *listing, struct sfi_buf *query,
@@ -93,6 +95,13 @@ static shardy_status next_page(struct listing *listing, struct sfi_s3_page *page
     if (listing->list->count >= SFI_S3_LIST_MAX) {
         return sfi_fail(err, SHARDY_LIMIT, "more than %u objects below %.200s", SFI_S3_LIST_MAX,
                         (const char *)listing->prefix.data);
+    }
+    listing->empty = page->entries.count ? 0 : listing->empty + 1;
+    if (listing->empty >= SFI_S3_LIST_EMPTY_MAX || ++listing->pages >= SFI_S3_LIST_PAGES_MAX) {
+        return sfi_fail(err, SHARDY_STORE,
+                        "the listing does not end: %u pages, the last %u of them without a name; "
+                        "is this an S3 server?",
+                        listing->pages, listing->empty);
     }
     if (page->token && *page->token) {
         if (listing->token && !strcmp(listing->token, page->token)) {

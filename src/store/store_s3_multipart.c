@@ -4,7 +4,8 @@
  *
  * Completing is create only (If-None-Match: *). When its answer is lost, or the upload is gone at
  * the next try, the object decides: one of our size, made of as many parts, is ours. After a plain
- * refusal only an object with the very ETag of our parts is.
+ * refusal only an object with the very ETag of our parts is, and after a plain success one with the
+ * ETag that the server named.
  */
 #include "store/store_s3_upload_internal.h"
 
@@ -14,6 +15,8 @@
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#define COMPLETED_ETAG "CompleteMultipartUploadResult/ETag"
 
 /* A call with its query behind it. */
 static struct sfi_s3_call *new_call(struct sfi_s3_upload *upload, const char *verb,
@@ -66,7 +69,13 @@ static enum sfi_s3_verdict judge_create(struct sfi_s3_call *call)
     return SFI_S3_DONE;
 }
 
-shardy_status sfi_s3_multipart_create(struct sfi_s3_upload *upload, shardy_error *err)
+static void on_created(struct sfi_s3_call *call)
+{
+    struct sfi_s3_upload *upload = call->arg;
+    sfi_completion_signal(&upload->created);
+}
+
+shardy_status sfi_s3_multipart_begin(struct sfi_s3_upload *upload, shardy_error *err)
 {
     struct sfi_s3_call *call = new_call(upload, "CREATE_UPLOAD", "POST", 0, NULL);
     if (!call) {
@@ -76,8 +85,27 @@ shardy_status sfi_s3_multipart_create(struct sfi_s3_upload *upload, shardy_error
     call->judge = judge_create;
     sfi_s3_call_header(call, "Content-Type",
                        upload->content_type ? upload->content_type : "application/octet-stream");
-    uint64_t first_us = sfi_monotonic_us();
-    shardy_status st = sfi_s3_call_run(call, err);
+    call->done = on_created;
+    call->arg = upload;
+    upload->created = (struct sfi_completion)SFI_COMPLETION_INIT;
+    upload->creating = call;
+    upload->create_us = sfi_monotonic_us();
+    sfi_s3_call_start(&call, 1);
+    return SHARDY_OK;
+}
+
+shardy_status sfi_s3_multipart_created(struct sfi_s3_upload *upload, shardy_error *err)
+{
+    struct sfi_s3_call *call = upload->creating;
+    if (!call) {
+        return SHARDY_OK;
+    }
+    sfi_completion_wait(&upload->created);
+    upload->creating = NULL;
+    shardy_status st = call->status;
+    if (st != SHARDY_OK && err) {
+        *err = call->error;
+    }
     if (st == SHARDY_OK) {
         upload->checksums = call->checksum_sent;
         st = sfi_s3_text_parse(sfi_buf_view(&call->http.data),
@@ -85,7 +113,7 @@ shardy_status sfi_s3_multipart_create(struct sfi_s3_upload *upload, shardy_error
                                sizeof upload->upload_id, err);
     }
     if (call->maybe_acted) {
-        sfi_s3_orphans_abort(upload, first_us);
+        sfi_s3_orphans_abort(upload, upload->create_us);
     }
     sfi_s3_call_release(call);
     return st;
@@ -138,6 +166,10 @@ void sfi_s3_multipart_abort_id(struct sfi_s3_upload *upload, const char *id)
 
 void sfi_s3_multipart_abort(struct sfi_s3_upload *upload)
 {
+    if (upload->creating) {
+        sfi_s3_call_cancel(upload->creating);
+        (void)sfi_s3_multipart_created(upload, NULL);
+    }
     if (upload->upload_id[0]) {
         sfi_s3_multipart_abort_id(upload, upload->upload_id);
         upload->upload_id[0] = '\0';
@@ -165,8 +197,8 @@ static enum sfi_s3_verdict judge_complete(struct sfi_s3_call *call)
         call->maybe_acted = true;
         return SFI_S3_OTHERWISE;
     }
-    if (sfi_s3_text_parse(sfi_buf_view(&call->http.data), "CompleteMultipartUploadResult/ETag",
-                          etag, sizeof etag, NULL) != SHARDY_OK ||
+    if (sfi_s3_text_parse(sfi_buf_view(&call->http.data), COMPLETED_ETAG, etag, sizeof etag,
+                          NULL) != SHARDY_OK ||
         !etag[0]) {
         sfi_s3_fail_call(call, SHARDY_STORE, "the answer to the completed upload names no ETag");
         return SFI_S3_BROKEN;
@@ -232,9 +264,17 @@ static bool expected_etag(const struct sfi_s3_upload *upload, char out[SFI_ETAG_
     return ok;
 }
 
-/* Whether the object may be what was sent: surely, when our completion was never in doubt. */
-static bool is_sent(const struct sfi_s3_upload *upload, shardy_status completed, uint64_t size,
-                    const char *etag)
+/* Headers have quotes around ETags, answers in XML may have none. false: one of them is missing. */
+static bool etags_differ(const char *a, const char *b)
+{
+    size_t a_size = strcspn(a += *a == '"', "\"");
+    size_t b_size = strcspn(b += *b == '"', "\"");
+    return a_size && b_size && (a_size != b_size || memcmp(a, b, a_size) != 0);
+}
+
+/* Whether the object may be what was sent; `named` is the ETag in the answer to completing. */
+static bool is_sent(const struct sfi_s3_upload *upload, shardy_status completed, const char *named,
+                    uint64_t size, const char *etag)
 {
     char expected[SFI_ETAG_SIZE];
     if (size != upload->size) {
@@ -242,7 +282,7 @@ static bool is_sent(const struct sfi_s3_upload *upload, shardy_status completed,
     }
     switch (completed) {
     case SHARDY_OK:
-        return true;
+        return !etags_differ(named, etag);
     case SHARDY_UNKNOWN:
         return fits_parts(etag, upload->part_count);
     default: /* refused, but a proxy may have sent it twice */
@@ -254,18 +294,19 @@ static bool is_sent(const struct sfi_s3_upload *upload, shardy_status completed,
  * Is what is stored under the key the object that was sent? `completed` is how completing ended,
  * and `err` says why.
  */
-static shardy_status look(struct sfi_s3_upload *upload, shardy_status completed, char *etag,
-                          shardy_error *err)
+static shardy_status look(struct sfi_s3_upload *upload, shardy_status completed, const char *named,
+                          char *etag, shardy_error *err)
 {
     uint64_t size = 0;
     char found[SFI_ETAG_SIZE] = "";
     shardy_error why = SHARDY_ERROR_INIT;
     shardy_status st = sfi_store_head(&upload->store->base, upload->key, &size, found, &why);
-    if (st == SHARDY_OK && completed == SHARDY_OK && size != upload->size) {
+    if (st == SHARDY_OK && completed == SHARDY_OK &&
+        !is_sent(upload, completed, named, size, found)) {
         /* One answer to HEAD is weak evidence against a server that says it is done. */
         st = sfi_store_head(&upload->store->base, upload->key, &size, found, &why);
     }
-    if (st == SHARDY_OK && is_sent(upload, completed, size, found)) {
+    if (st == SHARDY_OK && is_sent(upload, completed, named, size, found)) {
         upload->upload_id[0] = '\0';
         if (etag) {
             memcpy(etag, found, sizeof found);
@@ -282,8 +323,9 @@ static shardy_status look(struct sfi_s3_upload *upload, shardy_status completed,
     }
     if (st == SHARDY_OK && completed == SHARDY_OK) {
         return sfi_fail(err, SHARDY_STORE,
-                        "%s/%s: %" PRIu64 " bytes were uploaded, but the object has %" PRIu64,
-                        upload->store->base.url, upload->key, upload->size, size);
+                        "%s/%s: %" PRIu64 " bytes were uploaded (ETag %s), but the object has "
+                        "%" PRIu64 " (ETag %s); it was replaced or is damaged: build again",
+                        upload->store->base.url, upload->key, upload->size, named, size, found);
     }
     if (st == SHARDY_OK) {
         sfi_fail(&why, SHARDY_UNKNOWN, "another object is there now, with %" PRIu64 " bytes", size);
@@ -297,6 +339,7 @@ shardy_status sfi_s3_multipart_complete(struct sfi_s3_upload *upload, char *etag
 {
     struct sfi_buf body;
     struct sfi_s3_call *call = NULL;
+    char named[SFI_ETAG_SIZE] = "";
     shardy_status st;
     SFI_TRY(complete_body(upload, &body, err));
     call = new_call(upload, "COMPLETE_UPLOAD", "POST", 0, upload->upload_id);
@@ -310,9 +353,13 @@ shardy_status sfi_s3_multipart_complete(struct sfi_s3_upload *upload, char *etag
     sfi_s3_call_header(call, "Content-Type", "application/xml");
     sfi_s3_call_header(call, "If-None-Match", "*");
     st = sfi_s3_call_run(call, err);
+    if (st == SHARDY_OK) {
+        (void)sfi_s3_text_parse(sfi_buf_view(&call->http.data), COMPLETED_ETAG, named, sizeof named,
+                                NULL);
+    }
     if (st == SHARDY_OK || st == SHARDY_UNKNOWN || st == SHARDY_CONFLICT ||
         sfi_s3_is_missing(call)) {
-        st = look(upload, st, etag, err);
+        st = look(upload, st, named, etag, err);
     }
 out:
     sfi_s3_call_release(call);

@@ -3,9 +3,10 @@
  * is sent last, because it holds the head that only commit knows.
  *
  * Memory: the first part and at most SFI_UPLOAD_PARTS_IN_FLIGHT others, whose buffers are used
- * again and again. Parts are sent as they fill; append waits only when all buffers are on their
- * way. An upload that is not known to be complete is aborted on the server, which frees its parts
- * and leaves objects alone. Requests and their answers are store_s3_multipart.c.
+ * again and again. The server is asked for an upload when the second part begins, and parts are
+ * sent as they fill; append waits only when all buffers are on their way. An upload that is not
+ * known to be complete is aborted on the server, which frees its parts and leaves objects alone.
+ * Requests and their answers are store_s3_multipart.c.
  */
 #include "store/store_s3_upload_internal.h"
 
@@ -94,9 +95,7 @@ static shardy_status send_part(struct sfi_s3_upload *upload, struct sfi_s3_slot 
 static shardy_status send_current(struct sfi_s3_upload *upload, shardy_error *err)
 {
     struct sfi_s3_slot *slot = upload->current;
-    if (!upload->upload_id[0]) {
-        SFI_RETURN_IF_ERR(sfi_s3_multipart_create(upload, err));
-    }
+    SFI_RETURN_IF_ERR(sfi_s3_multipart_created(upload, err));
     upload->current = NULL;
     return send_part(upload, slot, err);
 }
@@ -122,6 +121,9 @@ static shardy_status take_slot(struct sfi_s3_upload *upload, shardy_error *err)
         }
         pthread_mutex_unlock(&upload->synced.lock);
         SFI_RETURN_IF_ERR(failure(upload, err));
+    }
+    if (number == 2) { /* the answer comes while the part is filled */
+        SFI_RETURN_IF_ERR(sfi_s3_multipart_begin(upload, err));
     }
     upload->part_count = number;
     slot->number = number;

@@ -5,6 +5,7 @@
 #ifndef SFI_STORE_STORE_S3_UPLOAD_INTERNAL_H
 #define SFI_STORE_STORE_S3_UPLOAD_INTERNAL_H
 
+#include "base/completion.h"
 #include "base/limits.h"
 #include "store/store_s3_internal.h"
 
@@ -41,6 +42,9 @@ struct sfi_s3_upload {
     unsigned part_count;
     struct sfi_s3_slot slots[SFI_S3_SLOTS];
     struct sfi_s3_slot *current;           /* being filled; NULL: none */
+    struct sfi_s3_call *creating;          /* the server is asked for an id; NULL: not now */
+    struct sfi_completion created;         /* of `creating` */
+    uint64_t create_us;                    /* when it was asked */
     char upload_id[SFI_S3_UPLOAD_ID_SIZE]; /* "" = none on the server */
     bool checksums;                        /* the server keeps CRC-32C of parts */
     struct {
@@ -58,8 +62,10 @@ uint64_t sfi_s3_part_size(uint64_t base, unsigned number);
 shardy_status sfi_s3_upload_append(struct sfi_s3_upload *upload, struct sfi_bytes bytes,
                                    shardy_error *err);
 
+/* Ask for an upload; parts can be sent after sfi_s3_multipart_created. */
+shardy_status sfi_s3_multipart_begin(struct sfi_s3_upload *upload, shardy_error *err);
 /* These block. */
-shardy_status sfi_s3_multipart_create(struct sfi_s3_upload *upload, shardy_error *err);
+shardy_status sfi_s3_multipart_created(struct sfi_s3_upload *upload, shardy_error *err);
 /* CONFLICT: the key exists; UNKNOWN: aborting frees the parts, and never touches an object. */
 shardy_status sfi_s3_multipart_complete(struct sfi_s3_upload *upload, char *etag,
                                         shardy_error *err);

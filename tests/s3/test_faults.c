@@ -1,8 +1,9 @@
 /*
  * test_faults.c - writing under faults: each fault of the proxy at each request of a build, of a
- * build whose shard goes up in parts, and of a pointer swap (rollback). A build ends as published,
- * not published or unknown, and that is true on the server (I4); what was current before stays
- * readable (I3); the next build works; no upload and no object of a failed build is left.
+ * build whose shard goes up in parts, of the first build below a prefix, and of a pointer swap
+ * (rollback). A build ends as published, not published or unknown, and that is true on the server
+ * (I4); what was current before stays readable (I3); the next build works; no upload and no object
+ * of a failed build is left.
  */
 #include "fault_run.h"
 
@@ -14,7 +15,7 @@ struct writing {
     size_t rows;
     size_t value_size;
     unsigned generation;
-    char current[RUN_SIZE]; /* run that is current */
+    char current[RUN_SIZE]; /* run that is current; "" = none yet */
     char current_ref[400];
     char other[RUN_SIZE]; /* rollback: the one that is not */
     char other_ref[400];
@@ -105,7 +106,7 @@ static void check_rows(struct place *place, const char *ref, const struct snap_t
 static bool current_is(struct place *place, const char *run)
 {
     const char *pointer = object_text(place, "_CURRENT");
-    return pointer && strstr(pointer, run);
+    return *run ? pointer && strstr(pointer, run) : !pointer;
 }
 
 /* What was attempted is current now. */
@@ -127,7 +128,7 @@ static bool check_outcome(struct place *place, unsigned mask)
     bool is_new = current_is(place, writing->attempted);
     bool is_old = current_is(place, writing->current);
     shardy_status st = writing->status;
-    CHECK(is_new || is_old, "the pointer names neither %s nor %s", writing->attempted,
+    CHECK(is_new || is_old, "the pointer names neither %s nor \"%s\"", writing->attempted,
           writing->current);
     CHECK(st != SHARDY_OK || is_new, "published, but the old run is current");
     CHECK(st == SHARDY_OK || st == SHARDY_UNKNOWN || is_old, "%s, but the new run is current: %s",
@@ -224,6 +225,35 @@ static void judge_build(struct place *place)
                writing->other_ref[0] ? &writing->table : &writing->current_table); /* I3 */
 }
 
+/* ---- the first build: no pointer, nothing -------------------------------------------------------
+ */
+
+static void set_up_first(struct place *place)
+{
+    struct writing *writing = snap_alloc(sizeof *writing);
+    place->state = writing;
+    writing->num_dbs = 2;
+    writing->rows = 60;
+    writing->value_size = 120;
+    writing->generation = 100000 * (place->turn % 9);
+}
+
+static void judge_first(struct place *place)
+{
+    struct writing *writing = place->state;
+    bool is_new = check_outcome(place, fitting(place));
+    check_leftovers(place);
+    if (is_new) {
+        check_rows(place, NULL, &writing->table);
+    }
+    if (writing->status != SHARDY_OK) {
+        build(place, false);
+        CHECK(writing->status == SHARDY_OK, "retry: %s", writing->error.message);
+        CHECK(current_is(place, writing->attempted), "retry: not current");
+        check_rows(place, NULL, &writing->table);
+    }
+}
+
 /* ---- the pointer alone ----------------------------------------------------------------------- */
 
 static void set_up_swap(struct place *place)
@@ -288,6 +318,7 @@ static void judge_swap(struct place *place)
 static const struct scenario scenarios[] = {
     {"build", 0, 25, set_up_small, NULL, act_build, judge_build, tear_down_build},
     {"parts", 0, 4, set_up_parts, NULL, act_build, judge_build, tear_down_build},
+    {"first", 0, 1, set_up_first, NULL, act_build, judge_first, tear_down_build},
     {"swap", 0, 0, set_up_swap, NULL, act_swap, judge_swap, tear_down_build},
 };
 

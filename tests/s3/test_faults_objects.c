@@ -1,8 +1,11 @@
 /*
- * test_faults_objects.c - a reader whose objects are replaced or removed by somebody else, and a
- * reader that may only read: the server refuses its writes, and it never tries one.
+ * test_faults_objects.c - a reader whose objects are replaced or removed by somebody else, also in
+ * the middle of a download; one that gets stale answers; and one that may only read: the server
+ * refuses its writes, and it never tries one.
  */
 #include "../unit/snapshot_sample.h"
+
+#include "base/limits.h"
 
 #include "proxy_client.h"
 #include "s3_client.h"
@@ -101,6 +104,7 @@ typedef void (*change_fn)(const char *path);
 
 static change_fn s_change;
 static size_t s_changed;
+static size_t s_shards = 2;
 
 /* Other bytes, of the same length and with an ETag of their own. */
 static void replace_object(const char *path)
@@ -142,7 +146,7 @@ static void change_shards(change_fn change)
     s_change = change;
     s_changed = 0;
     nftw(path, change_entry, 16, FTW_PHYS);
-    assert_int_equal(s_changed, 2);
+    assert_int_equal(s_changed, s_shards);
 }
 
 /*
@@ -207,6 +211,126 @@ static void test_replaced_before_download(void **state)
         snap_fails(SHARDY_CORRUPT, "checksum", get(reader, i, &right, err));
     }
     shardy_reader_free(reader);
+}
+
+/* Ranges of the shard that were answered so far; before the n-th is looked at, it is replaced. */
+static atomic_uint s_answers;
+static unsigned s_replace_at;
+
+static void on_answer(void *arg, const char *event, const shardy_field *fields, size_t count)
+{
+    bool shard = false;
+    (void)arg;
+    for (size_t i = 0; i < count; i++) {
+        shard = shard || (fields[i].kind == SHARDY_FIELD_STRING &&
+                          strstr(fields[i].string, "shard.db") != NULL);
+    }
+    if (shard && strcmp(event, "store.request") == 0 &&
+        atomic_fetch_add(&s_answers, 1) + 1 == s_replace_at) {
+        change_shards(replace_object);
+    }
+}
+
+/* More ranges than are in flight at once. */
+static void publish_large(void)
+{
+    size_t size = (size_t)SFI_TRANSFER_RANGE * (SFI_TRANSFER_LANES + 4) / 64;
+    uint8_t *value = snap_alloc(size);
+    snap_clear(&table);
+    table.encoding = SHARDY_KEY_U64BE;
+    for (uint64_t i = 0; i < 64; i++) {
+        snap_fill(value, size, i);
+        snap_add_int(&table, i, value, size);
+    }
+    free(value);
+    shardy_writer_options options = snap_options(URL, &table, 1);
+    snap_ok(snap_build(&options, &table, SNAP_BATCHES, NULL, err));
+}
+
+/*
+ * Replaced while its ranges come in: the old object or an error, never some of both. Then the same
+ * reader, refreshed, reads what was published anew.
+ */
+static void test_replaced_during_download(void **state)
+{
+    static const unsigned moments[] = {1, 2, 5, SFI_TRANSFER_LANES, SFI_TRANSFER_LANES + 3};
+    static const shardy_event_sink sink = {on_answer, NULL};
+    size_t failed = 0;
+    (void)state;
+    s_shards = 1;
+    for (size_t m = 0; m < COUNT_OF(moments); m++) {
+        shardy_reader_options options = reader_options(SHARDY_ACCESS_DOWNLOAD);
+        shardy_reader *reader = NULL;
+        shardy_error error = SHARDY_ERROR_INIT;
+        bool right = false;
+        bool changed = false;
+        make_folder(cache_path, cache_url);
+        publish_large();
+        options.events = &sink;
+        atomic_store(&s_answers, 0);
+        s_replace_at = moments[m];
+        snap_ok(shardy_reader_open(&options, &reader, err));
+        shardy_status st = get(reader, 7, &right, &error);
+        assert_true(atomic_load(&s_answers) >= s_replace_at);
+        if (st == SHARDY_OK ? !right
+                            : st != SHARDY_CONFLICT || !strstr(error.message, "replaced")) {
+            fail_msg("replaced at %u: %s: %s", s_replace_at, shardy_status_name(st), error.message);
+        }
+        failed += st != SHARDY_OK;
+        s_replace_at = 0;
+        publish_large(); /* its shard is another object: the first one is not touched again */
+        snap_ok(shardy_reader_refresh(reader, &changed, err));
+        assert_true(changed);
+        snap_ok(get(reader, 7, &right, err));
+        assert_true(right);
+        shardy_reader_free(reader);
+        clean(NULL);
+    }
+    assert_true(failed >= 2);
+    s_shards = 2;
+}
+
+/* ---- stale answers --------------------------------------------------------------------------- */
+
+static void check_all_of(shardy_reader *reader)
+{
+    for (size_t i = 0; i < ROWS; i += 31) {
+        bool right;
+        snap_ok(get(reader, i, &right, err));
+        assert_true(right);
+    }
+}
+
+/*
+ * A store that answers with the pointer of before (N11): all rows are of one snapshot, the one that
+ * the reader says it has; with the next honest answer it is the new one.
+ */
+static void test_stale_pointer(void **state)
+{
+    shardy_reader_options options = reader_options(SHARDY_ACCESS_RANGE);
+    shardy_reader *reader = NULL;
+    bool changed;
+    (void)state;
+    proxy_rule(proxy, "fault=remember method=GET match=_CURRENT count=1");
+    snap_ok(shardy_reader_open(&options, &reader, err));
+    check_all_of(reader);
+    struct snap_table old = table;
+    memset(&table, 0, sizeof table);
+    publish(2);
+    struct snap_table new = table;
+    snap_ok(shardy_reader_refresh(reader, &changed, err));
+    assert_true(changed);
+    check_all_of(reader);
+    proxy_rule(proxy, "fault=replay method=GET match=_CURRENT count=1");
+    snap_ok(shardy_reader_refresh(reader, &changed, err));
+    table = changed ? old : new;
+    check_all_of(reader);
+    table = new;
+    snap_ok(shardy_reader_refresh(reader, &changed, err));
+    check_all_of(reader);
+    snap_clear(&old);
+    shardy_reader_free(reader);
+    proxy_clear(proxy);
 }
 
 /* ---- permissions ----------------------------------------------------------------------------- */
@@ -300,6 +424,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_replaced, fresh, clean),
         cmocka_unit_test_setup_teardown(test_removed, fresh, clean),
         cmocka_unit_test_setup_teardown(test_replaced_before_download, fresh, clean),
+        cmocka_unit_test(test_replaced_during_download),
+        cmocka_unit_test_setup_teardown(test_stale_pointer, fresh, clean),
         cmocka_unit_test_setup_teardown(test_read_only, fresh, clean),
     };
     if (s3_server_skip_all(S3_SERVER_VERSITYGW)) {

@@ -27,6 +27,7 @@ struct remote_shape {
     uint32_t page_size;
     uint32_t rows;
     uint32_t key_pad; /* bytes 'k' in front of every key */
+    uint32_t group;   /* and before them the number of the group of so many: long ties; 0 = none */
     uint32_t value_size;
     uint32_t long_every; /* each n-th row has a value of long_size bytes; 0 = none */
     uint32_t long_size;
@@ -39,6 +40,7 @@ struct remote_file {
     uint32_t tail_pages;
     uint8_t *sidecar;
     size_t sidecar_size;
+    const uint8_t *lies; /* the sidecar's pages are taken from here; NULL: from the image */
 };
 
 static inline void remote_require(bool holds, const char *what)
@@ -52,11 +54,17 @@ static inline void remote_require(bool holds, const char *what)
 /* Even numbers are rows, odd ones are absent. Keys ascend with the number. */
 static inline uint32_t remote_key(const struct remote_shape *shape, uint32_t number, uint8_t *key)
 {
-    memset(key, 'k', shape->key_pad);
-    sfi_put_u32be(key + shape->key_pad, number);
+    uint32_t at = 0;
+    if (shape->group) {
+        sfi_put_u32be(key, number / shape->group);
+        at = 4;
+    }
+    memset(key + at, 'k', shape->key_pad);
+    at += shape->key_pad;
+    sfi_put_u32be(key + at, number);
     uint32_t tail = number / 2 % 3;
-    memset(key + shape->key_pad + 4, 'z', tail);
-    return shape->key_pad + 4 + tail;
+    memset(key + at + 4, 'z', tail);
+    return at + 4 + tail;
 }
 
 static inline uint32_t remote_value_size(const struct remote_shape *shape, uint32_t row)
@@ -276,7 +284,8 @@ static inline void remote_add_sidecar(struct remote_file *file, const char *tag)
         remote_push(&body, interior.at[i]);
     }
     for (size_t i = 0; i < interior.count; i++) {
-        const uint8_t *page = file->image + (size_t)(interior.at[i] - 1) * page_size;
+        const uint8_t *from = file->lies ? file->lies : file->image;
+        const uint8_t *page = from + (size_t)(interior.at[i] - 1) * page_size;
         uint32_t base = interior.at[i] == 1 ? 100 : 0;
         uint8_t type = page[base];
         uint32_t end =
@@ -420,7 +429,10 @@ static inline shardy_status remote_answer(struct remote_net *net, const struct s
     }
     end = end < size ? end : size;
     if (want->offset >= end) {
-        return SHARDY_OK;
+        struct sfi_bytes none = {NULL, 0};
+        return sidecar ? sfi_remote_fill(net->shard, want->object, want->offset, none, size, etag,
+                                         &added, err)
+                       : SHARDY_OK;
     }
     net->bytes += end - want->offset;
     if (!net->tiny) {

@@ -317,6 +317,28 @@ static void test_bound(void **state)
     sfi_mapping_release(&held);
 }
 
+/* A manifest that claims too much does not empty the directory: the object is asked first. */
+static void test_false_sizes(void **state)
+{
+    struct world *w = *state;
+    struct sfi_mapping image;
+    const uint64_t claims[] = {OBJECT_SIZE * 2, UINT64_C(1) << 40, UINT64_C(1) << 62};
+    open_cache(w, 0);
+    check_open(w, "a/shard.db", PARTS);
+    open_cache(w, OBJECT_SIZE * 5 / 2);
+    w->identity.checkpoint_id = "other";
+    for (size_t i = 0; i < sizeof claims / sizeof claims[0]; i++) {
+        shardy_error err = SHARDY_ERROR_INIT;
+        w->identity.size = claims[i];
+        assert_int_equal(open_key(w, "a/shard.db", &image, &err), SHARDY_CORRUPT);
+        assert_non_null(strstr(err.message, "the manifest says"));
+        assert_int_equal(count_files(w, NULL, 0), 1);
+    }
+    w->identity.size = OBJECT_SIZE;
+    w->identity.checkpoint_id = "c1";
+    check_open(w, "a/shard.db", 0);
+}
+
 static void *open_thread(void *arg)
 {
     struct world *w = arg;
@@ -536,6 +558,7 @@ int main(void)
         TEST(test_damaged_copies),
         TEST(test_refused),
         TEST(test_bound),
+        TEST(test_false_sizes),
         TEST(test_one_download_for_all_threads),
         TEST(test_killed_maker),
         TEST(test_no_space),

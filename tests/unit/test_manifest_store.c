@@ -193,6 +193,7 @@ static void pointers_that_do_not_load(void **state)
         assert_int_equal(manifests->ops->load_current(manifests, &ref, &found, &err),
                          SHARDY_MANIFEST);
         assert_non_null(strstr(err.message, "CURRENT pointer validation failed"));
+        assert_non_null(strstr(err.message, "/_CURRENT"));
         assert_false(found);
         body.size = 10;
     }

@@ -379,11 +379,52 @@ static void every_exchange_is_an_event(void **state)
     sfi_store_release(store);
     script_stop(script);
     assert_int_equal(events.count, 2);
-    assert_string_equal(events.text[0],
-                        "store.request verb=PUT key=k status=503 error=SlowDown sent_bytes=4 "
-                        "received_bytes=79 attempt=1 request_id=R1");
-    assert_string_equal(events.text[1], "store.request verb=PUT key=k status=200 error= "
+    assert_string_equal(
+        events.text[0],
+        "store.request verb=PUT key=k range= status=503 error=SlowDown sent_bytes=4 "
+        "received_bytes=79 attempt=1 request_id=R1");
+    assert_string_equal(events.text[1], "store.request verb=PUT key=k range= status=200 error= "
                                         "sent_bytes=4 received_bytes=0 attempt=2 request_id=R2");
+}
+
+/* The range that was asked for, also of the rest after an answer that broke off. */
+static void events_name_the_range(void **state)
+{
+    static const struct step steps[] = {
+        {NULL, 206, ETAG_A "Content-Range: bytes 10-17/100\r\n", "abcdefgh", STEP_CUT, 3},
+        {NULL, 206, ETAG_A "Content-Range: bytes 13-17/100\r\n", "defgh", 0, 0}};
+    struct events events = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    struct sfi_observer observer = {.events = {on_event, &events}};
+    struct script *script = script_start(steps, 2);
+    struct sfi_store *store = script_store(script, NULL, 0, &observer);
+    struct sfi_buf data;
+    (void)state;
+    sfi_buf_init(&data, 100);
+    assert_int_equal(sfi_store_get_range(store, "k", 10, 8, &data, NULL), SHARDY_OK);
+    assert_int_equal(data.size, 8);
+    sfi_buf_clear(&data);
+    sfi_store_release(store);
+    script_stop(script);
+    assert_int_equal(events.count, 2);
+    assert_non_null(strstr(events.text[0], " range=10-17 "));
+    assert_non_null(strstr(events.text[1], " range=13-17 "));
+}
+
+/* As long as the whole time for retries: it is tried again all the same. */
+static void stalls_are_tried_again(void **state)
+{
+    static const struct step steps[] = {{.kind = STEP_HANG}, {NULL, 200, ETAG_A, "", 0, 0}};
+    static const shardy_store_option options[] = {{"read_timeout", "1"}, {"retry_timeout", "1"}};
+    struct script *script = script_start(steps, 2);
+    struct sfi_store *store = script_store(script, options, 2, NULL);
+    shardy_error err = SHARDY_ERROR_INIT;
+    (void)state;
+    if (get(store, &err) != SHARDY_OK) {
+        fail_msg("%s", err.message);
+    }
+    assert_int_equal(atomic_load(&script->seen_count), 2);
+    sfi_store_release(store);
+    script_stop(script);
 }
 
 #ifndef UNDER_TSAN /* it does not know threads in the child of a process with threads */
@@ -512,6 +553,8 @@ int main(void)
         cmocka_unit_test(retries_have_bounds),
         cmocka_unit_test(nobody_listens_there),
         cmocka_unit_test(every_exchange_is_an_event),
+        cmocka_unit_test(events_name_the_range),
+        cmocka_unit_test(stalls_are_tried_again),
 #ifndef UNDER_TSAN
         cmocka_unit_test(children_start_anew),
 #endif

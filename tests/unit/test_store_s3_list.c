@@ -10,6 +10,8 @@
 
 #include "s3_script.h"
 
+#include "base/limits.h"
+
 #define PAGE(inner) \
     "<?xml version=\"1.0\"?><ListBucketResult xmlns=\"http://x/\">" inner "</ListBucketResult>"
 #define KEY(key)     "<Contents><Key>" key "</Key><Size>3</Size><ETag>&quot;e&quot;</ETag></Contents>"
@@ -182,6 +184,26 @@ static void listings_ask_below_the_prefix(void **state)
     script_stop(script);
 }
 
+/* Truncated and empty for ever, with a new token each time: the pages are counted. */
+static void listings_end(void **state)
+{
+    static const struct step steps[] = {
+        {"continuation-token=a&", 200, NULL, PAGE(MORE("b")), STEP_ALWAYS, 0},
+        {"continuation-token=b&", 200, NULL, PAGE(MORE("a")), STEP_ALWAYS, 0},
+        {NULL, 200, NULL, PAGE(MORE("a")), 0, 0}};
+    struct script *script = script_start(steps, 3);
+    struct sfi_store *store = script_store(script, NULL, 0, NULL);
+    struct sfi_store_list list;
+    shardy_error err = SHARDY_ERROR_INIT;
+    (void)state;
+    assert_int_equal(sfi_store_list(store, "p", true, &list, &err), SHARDY_STORE);
+    assert_non_null(strstr(err.message, "does not end"));
+    assert_non_null(strstr(err.message, "s3://bucket/prefix/p"));
+    assert_int_equal(atomic_load(&script->seen_count), SFI_S3_LIST_EMPTY_MAX);
+    sfi_store_release(store);
+    script_stop(script);
+}
+
 #define RESULT(inner) "<DeleteResult>" inner "</DeleteResult>"
 #define FAILED(key, code) \
     "<Error><Key>prefix/" key "</Key><Code>" code "</Code><Message>m</Message></Error>"
@@ -280,6 +302,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(listings_come_out),
+        cmocka_unit_test(listings_end),
         cmocka_unit_test(listings_ask_below_the_prefix),
         cmocka_unit_test(batches_delete),
     };

@@ -34,6 +34,10 @@
     {                                                                              \
         "HEAD", 200, "ETag: \"whole-3\"\r\nContent-Length: " #n "\r\n", NULL, 0, 0 \
     }
+#define OTHER(n)                                                                   \
+    {                                                                              \
+        "HEAD", 200, "ETag: \"other-3\"\r\nContent-Length: " #n "\r\n", NULL, 0, 0 \
+    }
 #define ABORTED                                                             \
     {                                                                       \
         "DELETE /bucket/prefix/k?uploadId=id%2F1%2B", 204, NULL, NULL, 0, 0 \
@@ -155,6 +159,13 @@ static const struct scenario s_scenarios[] = {
      "another object"},
     {"the size is wrong once", {PARTS, DONE, SIZE(25), SIZE(26)}, 7, SHARDY_OK, ""},
     {"the size is wrong in the end", {PARTS, DONE, SIZE(25), SIZE(25)}, 7, SHARDY_STORE, "has 25"},
+    {"another object is seen once", {PARTS, DONE, OTHER(26), SIZE(26)}, 7, SHARDY_OK, ""},
+    {"another object is there", {PARTS, DONE, OTHER(26), OTHER(26)}, 7, SHARDY_STORE, "replaced"},
+    {"no ETag to compare",
+     {PARTS, DONE, {"HEAD", 200, "Content-Length: 26\r\n", NULL, 0, 0}},
+     6,
+     SHARDY_OK,
+     ""},
     {"somebody aborted it",
      {PARTS,
       {"HEAD", 404, NULL, NULL, 0, 0},
@@ -218,7 +229,7 @@ static void scenarios_come_out(void **state)
             fail_msg("%s: %s, %zu requests, %s: %s", s->name, shardy_status_name(st), seen,
                      aborted ? "aborted" : "not aborted", err.message);
         }
-        if (st == SHARDY_OK) {
+        if (st == SHARDY_OK && strcmp(s->name, "no ETag to compare") != 0) {
             assert_string_equal(etag, "\"whole-3\"");
         }
         sfi_store_release(store);
@@ -343,6 +354,30 @@ static void unknown_uploads_are_aborted(void **state)
     script_stop(script);
 }
 
+/* The server is asked for an upload when the second part begins; nobody waits for its answer before
+ * the part is full, and an upload that is given up meanwhile does not wait either. */
+static void creating_does_not_block(void **state)
+{
+    static const struct step steps[] = {
+        {"uploads=", 0, NULL, NULL, STEP_HANG, 0},
+        {"GET /bucket?", 200, NULL, "<ListMultipartUploadsResult/>", STEP_ALWAYS, 0}};
+    struct script *script = script_start(steps, 2);
+    struct sfi_store *store = script_store(script, NULL, 0, NULL);
+    struct sfi_upload *upload = NULL;
+    struct sfi_bytes bytes = {(const uint8_t *)"0123456789", 10};
+    (void)state;
+    sfi_s3_of(store)->config.part_bytes = 10;
+    assert_int_equal(sfi_store_upload(store, "k", NULL, 4, &upload, NULL), SHARDY_OK);
+    assert_int_equal(upload->ops->append(upload, bytes, NULL), SHARDY_OK);
+    for (unsigned i = 0; i < 5000 && !atomic_load(&script->seen_count); i++) {
+        usleep(1000);
+    }
+    assert_int_equal(atomic_load(&script->seen_count), 1);
+    upload->ops->abort(upload);
+    sfi_store_release(store);
+    script_stop(script);
+}
+
 static void checksums_follow_the_server(void **state)
 {
     static const struct step steps[] = {
@@ -403,6 +438,7 @@ int main(void)
         cmocka_unit_test(parts_are_what_was_given),
         cmocka_unit_test(small_objects_are_one_request),
         cmocka_unit_test(unknown_uploads_are_aborted),
+        cmocka_unit_test(creating_does_not_block),
         cmocka_unit_test(checksums_follow_the_server),
         cmocka_unit_test(appending_stops_after_a_failure),
         cmocka_unit_test(parts_grow),
