@@ -69,17 +69,30 @@ static void describe(struct job *job, const struct parsed *piece, uint64_t posit
     }
 }
 
+/* One row of a batch by itself; with columns it can only go as a batch of one. */
+static shardy_status add_row(struct job *job, struct row_batch *batch, size_t row,
+                             shardy_error *err)
+{
+    struct ArrowArray array;
+    shardy_key key;
+    const void *value;
+    size_t size;
+
+    if (job->rules->column_count > 0) {
+        row_batch_export(batch, row, 1, &array);
+        return shardy_writer_add_batch(job->writer, &job->schema.root, &array, err);
+    }
+    row_batch_get(batch, row, &key, &value, &size);
+    return shardy_writer_add(job->writer, &key, value, size, err);
+}
+
 /* The writer refused a batch: add its rows singly to find the one that it does not take. */
 static void find_bad_row(struct job *job, const struct parsed *piece, const char *batch_message)
 {
     for (size_t i = 0; i < piece->batch->rows; i++) {
         shardy_error err = SHARDY_ERROR_INIT;
-        shardy_key key;
-        const void *value;
-        size_t size;
 
-        row_batch_get(piece->batch, i, &key, &value, &size);
-        if (shardy_writer_add(job->writer, &key, value, size, &err) != SHARDY_OK) {
+        if (add_row(job, piece->batch, i, &err) != SHARDY_OK) {
             const char *repeated = strstr(err.message, batch_message);
 
             if (repeated != NULL && repeated != err.message) {
@@ -112,9 +125,9 @@ static bool deliver(struct job *job, struct parsed *piece)
         return false;
     }
     if (piece->batch->rows > 0) {
-        row_batch_export(piece->batch, &array);
+        row_batch_export(piece->batch, 0, piece->batch->rows, &array);
         status = shardy_writer_add_batch(job->writer, &job->schema.root, &array, &err);
-        if (status == SHARDY_INPUT || status == SHARDY_LIMIT) {
+        if (status == SHARDY_INPUT || status == SHARDY_LIMIT || status == SHARDY_ASSIGNMENT) {
             find_bad_row(job, piece, err.message);
             return false;
         }
@@ -279,6 +292,7 @@ bool build_job_run(struct input *input, const struct row_rules *rules, shardy_wr
     }
     (void)pthread_cond_destroy(&job.synced.changed);
     (void)pthread_mutex_destroy(&job.synced.lock);
+    row_schema_clear(&job.schema);
     cli_free(job.synced.ring);
     cli_free(helpers);
     return !job.synced.failed;

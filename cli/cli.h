@@ -65,6 +65,7 @@ struct command {
 };
 
 extern const struct command cli_cmd_build;
+extern const struct command cli_cmd_cel;
 extern const struct command cli_cmd_get;
 extern const struct command cli_cmd_health;
 extern const struct command cli_cmd_history;

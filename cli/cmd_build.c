@@ -11,6 +11,7 @@
 
 #include "build_job.h"
 #include "build_result.h"
+#include "build_routing.h"
 #include "interrupt.h"
 #include "location.h"
 #include "memory.h"
@@ -21,6 +22,10 @@ enum {
     OPT_TO,
     OPT_SHARDS,
     OPT_MAX_KEYS,
+    OPT_CEL,
+    OPT_CEL_COLUMN,
+    OPT_ROUTING_VALUE,
+    OPT_INFER,
     OPT_KEY,
     OPT_VALUE,
     OPT_VALUE_JSON,
@@ -43,6 +48,17 @@ static const struct option_spec options[] = {
     [OPT_SHARDS] = {"--shards", OPTION_INT, "N", NULL, "Number of shards."},
     [OPT_MAX_KEYS] = {"--max-keys-per-shard", OPTION_INT, "N", NULL,
                       "As many shards as give this many rows a shard on average."},
+    [OPT_CEL] = {"--cel", OPTION_TEXT, "EXPR", NULL,
+                 "Shard by a CEL expression over the declared columns; its result is the shard, or "
+                 "one of the routing values."},
+    [OPT_CEL_COLUMN] = {"--cel-column", OPTION_LIST, "NAME:TYPE", NULL,
+                        "Column that the expression reads: int, uint, double, bool, string or "
+                        "bytes (base64). The name `key` is the key. May be given many times."},
+    [OPT_ROUTING_VALUE] = {"--routing-value", OPTION_LIST, "V", NULL,
+                           "Result of the expression that has a shard, in the order of the "
+                           "shards; may be given many times."},
+    [OPT_INFER] = {"--infer-routing-values", OPTION_FLAG, NULL, NULL,
+                   "One shard for each result of the expression that occurs in the input."},
     [OPT_KEY] = {"--key", OPTION_TEXT, "COL", NULL, "Column of the key. Default: key."},
     [OPT_VALUE] = {"--value", OPTION_TEXT, "COL", NULL, "Column of the value. Default: value."},
     [OPT_VALUE_JSON] = {"--value-json", OPTION_FLAG, NULL, NULL,
@@ -82,6 +98,7 @@ struct build {
     struct cli *cli;
     struct location location;
     struct row_rules rules;
+    struct build_routing routing;
     struct input_source *sources;
     struct input input;
     struct progress progress;
@@ -133,8 +150,11 @@ static int check_options(struct build *build)
     if (cli->globals[GLOBAL_REF].given || cli->globals[GLOBAL_OFFSET].given) {
         return cli_usage_error(cli, "--ref and --offset do not apply to build");
     }
-    if (values[OPT_SHARDS].given == values[OPT_MAX_KEYS].given) {
+    if (values[OPT_SHARDS].given && values[OPT_MAX_KEYS].given) {
         return cli_usage_error(cli, "Give one of --shards and --max-keys-per-shard.");
+    }
+    if (!values[OPT_CEL].given && !values[OPT_SHARDS].given && !values[OPT_MAX_KEYS].given) {
+        return cli_usage_error(cli, "Give one of --shards, --max-keys-per-shard and --cel.");
     }
     if (!in_range(&values[OPT_SHARDS], 1, 1 << 20)) {
         return cli_usage_error(cli, "--shards must be 1 .. 1048576");
@@ -157,6 +177,22 @@ static int check_options(struct build *build)
         return cli_usage_error(cli, "--value-json excludes --value and --value-encoding");
     }
     return check_page_size(build);
+}
+
+static int check_routing(struct build *build)
+{
+    const struct option_value *values = build->cli->options;
+    const struct build_routing_options request = {
+        .expression = &values[OPT_CEL],
+        .columns = &values[OPT_CEL_COLUMN],
+        .routing_values = &values[OPT_ROUTING_VALUE],
+        .infer = &values[OPT_INFER],
+        .shards = &values[OPT_SHARDS],
+        .max_keys = &values[OPT_MAX_KEYS],
+    };
+    const char *key_name = values[OPT_KEY].given ? values[OPT_KEY].text : "key";
+
+    return build_routing_init(build->cli, &request, key_name, &build->routing);
 }
 
 /* Format of a file by its suffix. @return false when the suffix says nothing */
@@ -202,6 +238,12 @@ static int check_inputs(struct build *build)
                                    "csv, tsv, jsonl or kv.",
                                    source->path);
         }
+        if (source->format == INPUT_KV && build->routing.extra_count > 0) {
+            return cli_usage_error(cli,
+                                   "kv input has no column '%s', which is declared for the "
+                                   "expression.",
+                                   build->routing.extra[0].name);
+        }
         if (source->format == INPUT_KV &&
             (cli->options[OPT_VALUE_JSON].given || cli->options[OPT_VALUE_ENCODING].given ||
              cli->options[OPT_KEY_FORMAT].given)) {
@@ -243,6 +285,8 @@ static void set_rules(struct build *build)
         .value_json = values[OPT_VALUE_JSON].given,
         .key_name = values[OPT_KEY].given ? values[OPT_KEY].text : "key",
         .value_name = values[OPT_VALUE].given ? values[OPT_VALUE].text : "value",
+        .columns = build->routing.extra,
+        .column_count = build->routing.extra_count,
     };
     build->threads = processors > 0 && processors <= 1024 ? (unsigned)processors : 1;
     if (values[OPT_THREADS].given) {
@@ -260,6 +304,7 @@ static shardy_status open_writer(struct build *build, shardy_error *err)
     request.run_id = values[OPT_RUN_ID].text;
     request.num_dbs = (uint32_t)values[OPT_SHARDS].number;
     request.max_keys_per_shard = (uint64_t)values[OPT_MAX_KEYS].number;
+    request.cel = build->routing.use;
     request.key_encoding = build->rules.key_encoding;
     request.page_size = build->page_size;
     request.no_sidecar = values[OPT_NO_SIDECAR].given;
@@ -339,6 +384,7 @@ static int run(struct cli *cli)
         cli->format = FORMAT_TEXT;
     }
     code = check_options(&build);
+    code = code != 0 ? code : check_routing(&build);
     code = code != 0 ? code : check_inputs(&build);
     code = code != 0 ? code : locate(&build);
     code = code != 0 ? code : run_build(&build);
@@ -348,6 +394,7 @@ static int run(struct cli *cli)
         csv_layout_free(build.sources[i].layout);
     }
     cli_free(build.sources);
+    build_routing_clear(&build.routing);
     location_clear(&build.location);
     return code;
 }

@@ -5,11 +5,12 @@
  */
 #include <string.h>
 
+#include "context.h"
 #include "encoding.h"
 #include "keytext.h"
 #include "session.h"
 
-enum { OPT_STRICT, OPT_KEY_FORMAT, OPT_VALUE_ENCODING, OPT_HELP };
+enum { OPT_STRICT, OPT_KEY_FORMAT, OPT_VALUE_ENCODING, OPT_CONTEXT, OPT_HELP };
 
 static const struct option_spec options[] = {
     [OPT_STRICT] = {"--strict", OPTION_FLAG, NULL, NULL, "Exit with 1 when the key is missing."},
@@ -17,6 +18,7 @@ static const struct option_spec options[] = {
                         "How KEY is typed; hex and base64 give the stored bytes. Default: text."},
     [OPT_VALUE_ENCODING] = {"--value-encoding", OPTION_CHOICE, NULL, VALUE_ENCODING_CHOICES,
                             "How values are printed. Default: base64."},
+    [OPT_CONTEXT] = CONTEXT_OPTION,
     [OPT_HELP] = {"--help", OPTION_HELP, NULL, NULL, "Print this text and exit."},
 };
 
@@ -42,7 +44,8 @@ static void print_text(struct cli *cli, const char *key, bool found, const struc
     out_text(&cli->out, "\n");
 }
 
-static int get(struct cli *cli, const struct session *session, const char *text)
+static int get(struct cli *cli, const struct session *session, const shardy_context *context,
+               const char *text)
 {
     enum text_format key_format = (enum text_format)cli->options[OPT_KEY_FORMAT].number;
     enum value_encoding encoding = (enum value_encoding)cli->options[OPT_VALUE_ENCODING].number;
@@ -55,7 +58,8 @@ static int get(struct cli *cli, const struct session *session, const char *text)
 
     if (!keytext_parse(text, session->key_encoding, key_format, &bytes, &key, err.message,
                        sizeof err.message) ||
-        shardy_snapshot_get(session->snapshot, &key, &value, &err) != SHARDY_OK) {
+        shardy_snapshot_get_with_context(session->snapshot, &key, context, &value, &err) !=
+            SHARDY_OK) {
         code = cli_error_result(cli, text, err.message);
     } else {
         bool found = value.data != NULL;
@@ -77,11 +81,16 @@ static int get(struct cli *cli, const struct session *session, const char *text)
 static int run(struct cli *cli)
 {
     struct session session;
+    struct context context = {0};
     int code = session_open(cli, &session);
 
     if (code == 0) {
-        code = get(cli, &session, cli->args[0]);
+        code = context_parse(cli, &session, &cli->options[OPT_CONTEXT], &context);
     }
+    if (code == 0) {
+        code = get(cli, &session, context.use, cli->args[0]);
+    }
+    context_clear(&context);
     session_close(&session);
     return code;
 }

@@ -7,12 +7,13 @@
  */
 #include <string.h>
 
+#include "context.h"
 #include "encoding.h"
 #include "keytext.h"
 #include "memory.h"
 #include "session.h"
 
-enum { OPT_KEY_FORMAT, OPT_VALUE_ENCODING, OPT_HELP };
+enum { OPT_KEY_FORMAT, OPT_VALUE_ENCODING, OPT_CONTEXT, OPT_HELP };
 enum { CHUNK_KEYS = 4096 };
 
 static const struct option_spec options[] = {
@@ -20,6 +21,7 @@ static const struct option_spec options[] = {
                         "How keys are typed; hex and base64 give the stored bytes. Default: text."},
     [OPT_VALUE_ENCODING] = {"--value-encoding", OPTION_CHOICE, NULL, VALUE_ENCODING_CHOICES,
                             "How values are printed. Default: base64."},
+    [OPT_CONTEXT] = CONTEXT_OPTION,
     [OPT_HELP] = {"--help", OPTION_HELP, NULL, NULL, "Print this text and exit."},
 };
 
@@ -40,6 +42,7 @@ struct row {
 struct multiget {
     struct cli *cli;
     struct session *session;
+    struct context context;
     struct json json;
     struct entry entries[CHUNK_KEYS];
     shardy_key keys[CHUNK_KEYS];
@@ -136,8 +139,8 @@ static void look_up_singly(struct multiget *run)
         shardy_item item = {NULL, 0};
 
         if (entry->error == NULL) {
-            if (shardy_snapshot_get(run->session->snapshot, &entry->key, &value, &err) !=
-                SHARDY_OK) {
+            if (shardy_snapshot_get_with_context(run->session->snapshot, &entry->key,
+                                                 run->context.use, &value, &err) != SHARDY_OK) {
                 entry->error = cli_copy_text(err.message, strlen(err.message));
             }
             item = (shardy_item){value.data, value.size};
@@ -159,8 +162,8 @@ static void look_up(struct multiget *run)
             run->keys[good++] = run->entries[i].key;
         }
     }
-    if (shardy_snapshot_multi_get(run->session->snapshot, run->keys, good, &items, &err) !=
-        SHARDY_OK) {
+    if (shardy_snapshot_multi_get_with_context(run->session->snapshot, run->keys, good,
+                                               run->context.use, &items, &err) != SHARDY_OK) {
         look_up_singly(run);
     } else {
         for (size_t i = 0; i < run->count; i++) {
@@ -293,6 +296,9 @@ static int run(struct cli *cli)
         code = session_open(cli, &session);
     }
     if (code == 0) {
+        code = context_parse(cli, &session, &cli->options[OPT_CONTEXT], &multiget->context);
+    }
+    if (code == 0) {
         multiget->cli = cli;
         multiget->session = &session;
         begin_output(multiget);
@@ -307,6 +313,7 @@ static int run(struct cli *cli)
     }
     buffer_clear(&line);
     buffer_clear(&multiget->printed);
+    context_clear(&multiget->context);
     cli_free(multiget->rows);
     cli_free(multiget);
     session_close(&session);

@@ -4,15 +4,17 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "context.h"
 #include "encoding.h"
 #include "keytext.h"
 #include "session.h"
 
-enum { OPT_KEY_FORMAT, OPT_HELP };
+enum { OPT_KEY_FORMAT, OPT_CONTEXT, OPT_HELP };
 
 static const struct option_spec options[] = {
     [OPT_KEY_FORMAT] = {"--key-format", OPTION_CHOICE, NULL, KEY_FORMAT_CHOICES,
                         "How KEY is typed; hex and base64 give the stored bytes. Default: text."},
+    [OPT_CONTEXT] = CONTEXT_OPTION,
     [OPT_HELP] = {"--help", OPTION_HELP, NULL, NULL, "Print this text and exit."},
 };
 
@@ -34,7 +36,8 @@ static void print_text(struct cli *cli, const char *key, uint32_t db_id)
     out_format(&cli->out, " -> shard %" PRIu32 "\n", db_id);
 }
 
-static int route(struct cli *cli, const struct session *session, const char *text)
+static int route(struct cli *cli, const struct session *session, const shardy_context *context,
+                 const char *text)
 {
     enum text_format key_format = (enum text_format)cli->options[OPT_KEY_FORMAT].number;
     struct buffer bytes = {0};
@@ -50,7 +53,7 @@ static int route(struct cli *cli, const struct session *session, const char *tex
     if (!keytext_parse(text, session->key_encoding, key_format, &bytes, &key, err.message,
                        sizeof err.message) ||
         shardy_key_encode(&key, session->key_encoding, stored, &data, &size, &err) != SHARDY_OK ||
-        shardy_reader_route(session->reader, &key, NULL, &db_id, &err) != SHARDY_OK) {
+        shardy_reader_route(session->reader, &key, context, &db_id, &err) != SHARDY_OK) {
         code = cli_error_result(cli, text, err.message);
     } else if (cli->format == FORMAT_TEXT) {
         print_text(cli, text, db_id);
@@ -64,11 +67,16 @@ static int route(struct cli *cli, const struct session *session, const char *tex
 static int run(struct cli *cli)
 {
     struct session session;
+    struct context context = {0};
     int code = session_open(cli, &session);
 
     if (code == 0) {
-        code = route(cli, &session, cli->args[0]);
+        code = context_parse(cli, &session, &cli->options[OPT_CONTEXT], &context);
     }
+    if (code == 0) {
+        code = route(cli, &session, context.use, cli->args[0]);
+    }
+    context_clear(&context);
     session_close(&session);
     return code;
 }

@@ -63,6 +63,7 @@ static void find_column(const struct csv_layout *layout, const char *name, const
                         size_t *column, struct row_error *error)
 {
     bool found = false;
+    bool declared = strcmp(what, "declared") == 0; /* its option has another name */
 
     for (size_t i = 0; i < layout->column_count; i++) {
         if (strcmp(layout->names[i], name) != 0) {
@@ -74,7 +75,10 @@ static void find_column(const struct csv_layout *layout, const char *name, const
         found = true;
         *column = i;
     }
-    if (!found) {
+    if (!found && declared) {
+        row_fail(error, 0, "the header has no column '%s', which is declared for the expression",
+                 name);
+    } else if (!found) {
         row_fail(error, 0, "the header has no %s column '%s' (choose one with --%s)", what, name,
                  what);
     }
@@ -127,6 +131,23 @@ static void make_json_names(struct csv_layout *layout, struct row_error *error)
     }
 }
 
+static void find_columns(struct csv_layout *layout, const struct row_rules *rules,
+                         struct row_error *error)
+{
+    if (!error->failed && !rules->columns_only) {
+        find_column(layout, rules->key_name, "key", &layout->key_column, error);
+    }
+    if (!error->failed && rules->value_json) {
+        make_json_names(layout, error);
+    } else if (!error->failed && !rules->columns_only) {
+        find_column(layout, rules->value_name, "value", &layout->value_column, error);
+    }
+    layout->columns = cli_zeroed(rules->column_count, sizeof *layout->columns);
+    for (size_t i = 0; i < rules->column_count && !error->failed; i++) {
+        find_column(layout, rules->columns[i].name, "declared", &layout->columns[i], error);
+    }
+}
+
 struct csv_layout *csv_layout_read(const char *data, size_t size, char delimiter,
                                    const struct row_rules *rules, struct row_error *error)
 {
@@ -151,14 +172,7 @@ struct csv_layout *csv_layout_read(const char *data, size_t size, char delimiter
     if (layout->column_count == 0) {
         row_fail(error, 0, "there is no header line");
     }
-    if (!error->failed) {
-        find_column(layout, rules->key_name, "key", &layout->key_column, error);
-    }
-    if (!error->failed && rules->value_json) {
-        make_json_names(layout, error);
-    } else if (!error->failed) {
-        find_column(layout, rules->value_name, "value", &layout->value_column, error);
-    }
+    find_columns(layout, rules, error);
     if (error->failed) {
         csv_layout_free(layout);
         return NULL;
@@ -177,6 +191,7 @@ void csv_layout_free(struct csv_layout *layout)
             buffer_clear(&layout->json_names[i]);
         }
     }
+    cli_free(layout->columns);
     cli_free(layout->json_names);
     cli_free(layout->names);
     cli_free(layout);

@@ -15,6 +15,7 @@ struct csv_layout {
     size_t column_count;
     size_t key_column;
     size_t value_column;
+    size_t *columns;       /* where the columns of the rules are */
     size_t header_size;    /* bytes before the first row */
     uint64_t header_lines; /* lines before the first row */
     char **names;

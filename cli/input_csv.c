@@ -102,13 +102,40 @@ static bool add_json_value(struct csv_state *state)
     return true;
 }
 
-/* One record: check the number of fields, then add key and value. */
+static bool add_key_and_value(struct csv_state *state)
+{
+    const struct csv_layout *layout = state->layout;
+    const struct slice *key = &state->fields[layout->key_column];
+    const struct slice *value = &state->fields[layout->value_column];
+
+    if (!row_batch_key_text(state->batch, key->data, key->size, state->position, state->error)) {
+        return false;
+    }
+    return state->batch->rules->value_json
+               ? add_json_value(state)
+               : row_batch_value_text(state->batch, value->data, value->size, state->position,
+                                      state->error);
+}
+
+static bool add_columns(struct csv_state *state)
+{
+    const struct row_rules *rules = state->batch->rules;
+
+    for (size_t i = 0; i < rules->column_count; i++) {
+        const struct slice *field = &state->fields[state->layout->columns[i]];
+
+        if (!column_add_text(&state->batch->columns[i], &rules->columns[i], field->data,
+                             field->size, state->position, state->error)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* One record: check the number of fields, then add key, value and columns. */
 static void end_record(struct csv_state *state)
 {
     const struct csv_layout *layout = state->layout;
-    struct row_batch *batch = state->batch;
-    const struct slice *key;
-    const struct slice *value;
 
     if (state->error->failed) {
         return;
@@ -119,21 +146,9 @@ static void end_record(struct csv_state *state)
                  state->field_count > layout->column_count ? " or more" : "");
         return;
     }
-    key = &state->fields[layout->key_column];
-    if (!row_batch_key_text(batch, key->data, key->size, state->position, state->error)) {
-        return;
+    if ((state->batch->rules->columns_only || add_key_and_value(state)) && add_columns(state)) {
+        row_batch_end(state->batch, state->position);
     }
-    if (batch->rules->value_json) {
-        if (!add_json_value(state)) {
-            return;
-        }
-    } else {
-        value = &state->fields[layout->value_column];
-        if (!row_batch_value_text(batch, value->data, value->size, state->position, state->error)) {
-            return;
-        }
-    }
-    row_batch_end(batch, state->position);
 }
 
 /* libcsv reuses its buffer: fields are copied, and get their address at the end of the record. */

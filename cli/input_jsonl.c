@@ -109,7 +109,7 @@ static bool add_key(struct row_batch *batch, const struct json_member *key, cons
     case JSON_NULL:
         row_fail(error, position, "key column '%s' is null", name);
         return false;
-    case JSON_OTHER:
+    default:
         break;
     }
     find_raw_member(minify(batch, line, size, &size), key->member, &text, &size);
@@ -149,26 +149,46 @@ static bool add_value(struct row_batch *batch, const struct json_member *value, 
     return true;
 }
 
-static bool parse_line(struct json_shim *shim, struct row_batch *batch, const char *line,
-                       size_t size, uint64_t position, struct row_error *error)
+/* What is looked for in every line: key, value, columns. */
+static struct json_wanted *wanted_of(const struct row_rules *rules)
+{
+    struct json_wanted *wanted = cli_zeroed(2 + rules->column_count, sizeof *wanted);
+
+    wanted[0].name = rules->columns_only ? NULL : rules->key_name;
+    wanted[1].name = rules->columns_only || rules->value_json ? NULL : rules->value_name;
+    for (size_t i = 0; i < rules->column_count; i++) {
+        wanted[2 + i].name = rules->columns[i].name;
+    }
+    for (size_t i = 0; i < 2 + rules->column_count; i++) {
+        wanted[i].name_size = wanted[i].name != NULL ? strlen(wanted[i].name) : 0;
+    }
+    return wanted;
+}
+
+static bool parse_line(struct json_shim *shim, struct row_batch *batch, struct json_wanted *wanted,
+                       const char *line, size_t size, uint64_t position, struct row_error *error)
 {
     const struct row_rules *rules = batch->rules;
-    struct json_member key;
-    struct json_member value;
     const char *problem;
 
     if (is_blank(line, size)) {
         return true;
     }
-    problem = json_shim_find(shim, line, size, rules->key_name,
-                             rules->value_json ? NULL : rules->value_name, &key, &value);
+    problem = json_shim_find(shim, line, size, wanted, 2 + rules->column_count);
     if (problem != NULL) {
         row_fail(error, position, "not a JSON object: %s", problem);
         return false;
     }
-    if (!add_key(batch, &key, line, size, position, error) ||
-        !add_value(batch, &value, line, size, position, error)) {
+    if (!rules->columns_only &&
+        (!add_key(batch, &wanted[0].found, line, size, position, error) ||
+         !add_value(batch, &wanted[1].found, line, size, position, error))) {
         return false;
+    }
+    for (size_t i = 0; i < rules->column_count; i++) {
+        if (!column_add_json(&batch->columns[i], &rules->columns[i], &wanted[2 + i].found, position,
+                             error)) {
+            return false;
+        }
     }
     row_batch_end(batch, position);
     return true;
@@ -180,16 +200,18 @@ void jsonl_parse_piece(struct json_shim *shim, const struct input_piece *piece,
     const char *at = piece->data;
     const char *end = piece->data + piece->size;
     uint64_t position = 0;
+    struct json_wanted *wanted = wanted_of(batch->rules);
 
     while (at < end) {
         const char *newline = memchr(at, '\n', (size_t)(end - at));
         size_t size = (size_t)((newline != NULL ? newline : end) - at);
 
-        if (!parse_line(shim, batch, at, size, position, error)) {
-            return;
+        if (!parse_line(shim, batch, wanted, at, size, position, error)) {
+            break;
         }
         at += size + 1;
         position++;
     }
     batch->line_count = position;
+    cli_free(wanted);
 }

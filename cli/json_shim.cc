@@ -36,7 +36,7 @@ void json_shim_free(struct json_shim *shim)
 
 static void take_member(const simdjson::dom::element &value, size_t position, json_member *member)
 {
-    *member = json_member{JSON_OTHER, nullptr, 0, 0, position};
+    *member = json_member{JSON_OTHER, nullptr, 0, 0, 0, position};
     switch (value.type()) {
     case simdjson::dom::element_type::STRING: {
         std::string_view text;
@@ -49,11 +49,30 @@ static void take_member(const simdjson::dom::element &value, size_t position, js
         break;
     }
     case simdjson::dom::element_type::INT64:
-    case simdjson::dom::element_type::UINT64:
+    case simdjson::dom::element_type::UINT64: {
+        int64_t negative;
+
         if (value.get(member->number) == simdjson::SUCCESS) {
             member->kind = JSON_UNSIGNED;
+        } else if (value.get(negative) == simdjson::SUCCESS) {
+            member->kind = JSON_NEGATIVE;
+            member->number = static_cast<uint64_t>(negative);
         }
         break;
+    }
+    case simdjson::dom::element_type::DOUBLE:
+        if (value.get(member->real) == simdjson::SUCCESS) {
+            member->kind = JSON_REAL;
+        }
+        break;
+    case simdjson::dom::element_type::BOOL: {
+        bool truth = false;
+
+        if (value.get(truth) == simdjson::SUCCESS) {
+            member->kind = truth ? JSON_TRUE : JSON_FALSE;
+        }
+        break;
+    }
     case simdjson::dom::element_type::NULL_VALUE:
         member->kind = JSON_NULL;
         break;
@@ -63,17 +82,15 @@ static void take_member(const simdjson::dom::element &value, size_t position, js
 }
 
 const char *json_shim_find(struct json_shim *shim, const char *text, size_t size,
-                           const char *first_name, const char *second_name,
-                           struct json_member *first, struct json_member *second)
+                           struct json_wanted *wanted, size_t count)
 {
-    const std::string_view first_view(first_name);
-    const std::string_view second_view(second_name != nullptr ? second_name : "");
     simdjson::dom::element document;
     simdjson::dom::object object;
     size_t position = 0;
 
-    *first = json_member{JSON_MISSING, nullptr, 0, 0, 0};
-    *second = *first;
+    for (size_t i = 0; i < count; i++) {
+        wanted[i].found = json_member{JSON_MISSING, nullptr, 0, 0, 0, 0};
+    }
     auto error =
         shim->parser.parse(reinterpret_cast<const uint8_t *>(text), size, false).get(document);
     if (error == simdjson::MEMALLOC) {
@@ -86,11 +103,11 @@ const char *json_shim_find(struct json_shim *shim, const char *text, size_t size
         return "expected one JSON object a line";
     }
     for (auto field : object) {
-        if (field.key == first_view) {
-            take_member(field.value, position, first);
-        }
-        if (second_name != nullptr && field.key == second_view) {
-            take_member(field.value, position, second);
+        for (size_t i = 0; i < count; i++) {
+            if (wanted[i].name != nullptr && field.key.size() == wanted[i].name_size &&
+                memcmp(field.key.data(), wanted[i].name, wanted[i].name_size) == 0) {
+                take_member(field.value, position, &wanted[i].found);
+            }
         }
         position++;
     }

@@ -23,7 +23,11 @@ enum json_kind {
     JSON_NULL,
     JSON_STRING,   /* `text`, `size`: unescaped, valid until the next parse */
     JSON_UNSIGNED, /* `number` */
-    JSON_OTHER     /* any other value: member `member` of the object */
+    JSON_NEGATIVE, /* `number`: two's complement */
+    JSON_REAL,     /* `real` */
+    JSON_TRUE,
+    JSON_FALSE,
+    JSON_OTHER /* a list or an object */
 };
 
 struct json_member {
@@ -31,22 +35,28 @@ struct json_member {
     const char *text;
     size_t size;
     uint64_t number;
+    double real;
     size_t member; /* position in the object */
 };
 
 struct json_shim *json_shim_new(void);
 void json_shim_free(struct json_shim *shim);
 
+/* A member to look for: its name (NULL = none), and what was found. */
+struct json_wanted {
+    const char *name;
+    size_t name_size;
+    struct json_member found;
+};
+
 /*
- * Check a whole text and find two members of its object. Of equal names the last counts.
+ * Check a whole text and find members of its object. Of equal names the last counts.
  *
- * @param text         `size` bytes, followed by JSON_SHIM_PADDING readable ones
- * @param second_name  NULL = only the first is looked for
+ * @param text  `size` bytes, followed by JSON_SHIM_PADDING readable ones
  * @return NULL, or why the text is not one valid JSON object; static
  */
 const char *json_shim_find(struct json_shim *shim, const char *text, size_t size,
-                           const char *first_name, const char *second_name,
-                           struct json_member *first, struct json_member *second);
+                           struct json_wanted *wanted, size_t count);
 
 /* Write valid JSON without white space outside strings; `to` has room for `size` bytes. */
 size_t json_shim_minify(const char *text, size_t size, char *to);

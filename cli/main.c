@@ -46,9 +46,9 @@ const struct option_spec cli_global_options[GLOBAL_COUNT] = {
 };
 
 static const struct command *const command_table[] = {
-    &cli_cmd_build,      &cli_cmd_get,    &cli_cmd_health,   &cli_cmd_history,
-    &cli_cmd_iam_policy, &cli_cmd_info,   &cli_cmd_multiget, &cli_cmd_route,
-    &cli_cmd_scan,       &cli_cmd_shards, &cli_cmd_verify,
+    &cli_cmd_build,   &cli_cmd_cel,        &cli_cmd_get,    &cli_cmd_health,
+    &cli_cmd_history, &cli_cmd_iam_policy, &cli_cmd_info,   &cli_cmd_multiget,
+    &cli_cmd_route,   &cli_cmd_scan,       &cli_cmd_shards, &cli_cmd_verify,
 };
 
 const struct command *const *cli_commands(size_t *count)

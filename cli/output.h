@@ -63,6 +63,7 @@ void json_int(struct json *json, int64_t number);
 void json_uint(struct json *json, uint64_t number);
 void json_bool(struct json *json, bool value);
 void json_null(struct json *json);
+void json_raw(struct json *json, const char *text, size_t size); /* a value as it is written */
 void json_decimal(struct json *json, double number, int decimals);
 void json_logical_key(struct json *json, const shardy_key *key); /* NULL = null */
 

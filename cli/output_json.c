@@ -179,6 +179,12 @@ void json_uint(struct json *json, uint64_t number)
     out_format(json->out, "%" PRIu64, number);
 }
 
+void json_raw(struct json *json, const char *text, size_t size)
+{
+    next_element(json);
+    out_bytes(json->out, text, size);
+}
+
 void json_bool(struct json *json, bool value)
 {
     next_element(json);

@@ -48,7 +48,10 @@ struct row_batch *row_batch_new(const struct row_rules *rules, size_t input_size
         batch->key_ends[0] = 0;
     }
     batch->value_ends[0] = 0;
-    buffer_reserve(&batch->values, input_size);
+    batch->columns = cli_zeroed(rules->column_count, sizeof *batch->columns);
+    if (!rules->columns_only) {
+        buffer_reserve(&batch->values, input_size);
+    }
     return batch;
 }
 
@@ -58,6 +61,10 @@ void row_batch_release(struct row_batch *batch)
     if (batch == NULL || __atomic_sub_fetch(&batch->references, 1, __ATOMIC_ACQ_REL) != 0) {
         return;
     }
+    for (size_t i = 0; i < batch->rules->column_count; i++) {
+        column_clear(&batch->columns[i]);
+    }
+    cli_free(batch->columns);
     cli_free(batch->numbers);
     cli_free(batch->key_ends);
     cli_free(batch->value_ends);
@@ -244,6 +251,9 @@ void row_batch_end(struct row_batch *batch, uint64_t position)
 {
     size_t next = batch->rows + 1;
 
+    if (batch->rows == batch->capacity) {
+        grow(batch); /* a row without a key */
+    }
     if (batch->key_ends != NULL) {
         batch->key_ends[next] = (int32_t)batch->keys.size;
     }

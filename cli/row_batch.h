@@ -6,6 +6,7 @@
 
 #include <shardyfusion/writer.h>
 
+#include "columns.h"
 #include "encoding.h"
 
 /* How keys and values of the input become those of the snapshot. */
@@ -14,8 +15,12 @@ struct row_rules {
     enum text_format key_format;   /* of text columns */
     enum text_format value_format; /* of text columns */
     bool value_json;               /* the value is the whole row as JSON */
+    bool columns_only;             /* neither keys nor values: `shardy cel eval` */
     const char *key_name;          /* column of the key */
     const char *value_name;        /* column of the value */
+    /* Columns that an expression reads, apart from the key. */
+    const struct column_spec *columns;
+    size_t column_count;
 };
 
 /* Why a piece of input is not acceptable. */
@@ -35,8 +40,9 @@ struct row_batch {
     uint32_t *positions; /* where each row was, as in row_error */
     struct buffer keys;
     struct buffer values;
-    uint64_t line_count; /* lines of the piece */
-    unsigned references; /* ours and the writer's */
+    struct column *columns; /* as many as the rules have */
+    uint64_t line_count;    /* lines of the piece */
+    unsigned references;    /* ours and the writer's */
     struct buffer scratch;
 };
 
@@ -61,18 +67,20 @@ bool row_batch_value_text(struct row_batch *batch, const char *text, size_t size
                           struct row_error *error);
 void row_batch_end(struct row_batch *batch, uint64_t position);
 
-/* Describe the batch as an Arrow struct array. The array holds one reference. */
-void row_batch_export(struct row_batch *batch, struct ArrowArray *array);
+/* Describe rows of the batch as an Arrow struct array. The array holds one reference. */
+void row_batch_export(struct row_batch *batch, size_t first, size_t count,
+                      struct ArrowArray *array);
 
-/* The schema of all batches under these rules; static children in `schema`. */
+/* The schema of all batches under these rules: key, value (unless columns_only), columns. */
 struct row_schema {
     struct ArrowSchema root;
-    struct ArrowSchema columns[2];
-    struct ArrowSchema *children[2];
+    struct ArrowSchema *columns;
+    struct ArrowSchema **children;
 };
 void row_schema_init(struct row_schema *schema, const struct row_rules *rules);
+void row_schema_clear(struct row_schema *schema);
 
-/* Name of the value column in batches; differs from the key column. */
+/* Name of the value column in batches; differs from all other columns. */
 const char *row_value_column(const struct row_rules *rules);
 
 /* Row `i` of the batch for shardy_writer_add(). */

@@ -34,6 +34,7 @@ struct exchange {
     int64_t attempt;
     char verb[8];
     char key[120];
+    char range[48];
     char error[160];
 };
 
@@ -85,6 +86,8 @@ static void take_field(struct exchange *item, const shardy_field *field)
         copy_text(item->verb, sizeof item->verb, field->string);
     } else if (strcmp(field->name, "key") == 0 && field->string != NULL) {
         copy_text(item->key, sizeof item->key, field->string);
+    } else if (strcmp(field->name, "range") == 0 && field->string != NULL) {
+        copy_text(item->range, sizeof item->range, field->string);
     } else if (strcmp(field->name, "error") == 0 && field->string != NULL) {
         (void)snprintf(item->error, sizeof item->error, "%s", field->string);
     }
@@ -172,6 +175,10 @@ static void print_exchange(struct out *out, const struct exchange *item, uint64_
                (double)(time->ended_us - time->started_us) / 1e3, item->verb, item->status,
                item->received > item->sent ? item->received : item->sent);
     out_visible(out, item->key, strlen(item->key));
+    if (item->range[0] != '\0') {
+        out_text(out, " ");
+        out_visible(out, item->range, strlen(item->range));
+    }
     if (item->attempt > 1) {
         out_format(out, "  try %" PRId64, item->attempt);
     }

@@ -15,6 +15,7 @@ echo "# cold get: pointer, manifest, tail of the shard, page"
 traced shardy --trace --sqlite-mode range get k00042
 cat out.txt
 sed 's/^trace: *[0-9.]* *[0-9.]*  /trace: <MS> <MS> /; s/ [0-9]*  manifests/ <BYTES>  manifests/
+    s/shard.db [0-9][0-9]*-[0-9][0-9]*$/shard.db <RANGE>/
     s/[0-9]* bytes received/<BYTES> bytes received/' trace.txt
 echo "# cold multiget over all shards"
 traced shardy --trace --sqlite-mode range multiget k00001 k00002 k00003 k00004 k00005 k00006 k00007
