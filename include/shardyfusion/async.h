@@ -75,6 +75,16 @@ SHARDY_API SHARDY_CHECKED shardy_status shardy_reader_multi_get_async(
     shardy_reader *reader, const shardy_key *keys, size_t count,
     const shardy_completion *completion, shardy_operation **operation, shardy_error *err);
 
+/** As shardy_reader_get_async(), with a routing context as in shardy_reader_get_with_context(). */
+SHARDY_API SHARDY_CHECKED shardy_status shardy_reader_get_async_with_context(
+    shardy_reader *reader, const shardy_key *key, const shardy_context *context,
+    const shardy_completion *completion, shardy_operation **operation, shardy_error *err);
+
+/** As shardy_reader_multi_get_async(), with a routing context. */
+SHARDY_API SHARDY_CHECKED shardy_status shardy_reader_multi_get_async_with_context(
+    shardy_reader *reader, const shardy_key *keys, size_t count, const shardy_context *context,
+    const shardy_completion *completion, shardy_operation **operation, shardy_error *err);
+
 /**
  * Ask for the end of an operation. Its result still comes, once: SHARDY_CANCELLED, or the answer
  * when that was faster. Requests that nobody else waits for are taken back. NULL is accepted.

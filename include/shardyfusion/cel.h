@@ -204,6 +204,41 @@ SHARDY_API SHARDY_CHECKED shardy_status shardy_cel_evaluate_batch(
     const shardy_cel *cel, const struct ArrowSchema *schema, const struct ArrowArray *array,
     uint64_t row_base, struct ArrowSchema *out_schema, struct ArrowArray *out, shardy_error *err);
 
+/**
+ * Routing by CEL: direct (the expression gives the shard id) or categorical (it gives a token, and
+ * the position of the token among the routing values is the shard id). Borrowed by calls that take
+ * it.
+ */
+typedef struct shardy_cel_sharding {
+    const char *expression; /**< gives int, uint, string or bytes */
+    const shardy_cel_column *columns;
+    size_t column_count;                    /**< at least 1. Exactly one column called "key": the
+                                                 expression reads the key of a row, nothing else */
+    const shardy_cel_value *routing_values; /**< all INT and UINT, all STRING or all BYTES; each
+                                                 once */
+    size_t routing_value_count;
+    bool has_routing_values;   /**< categorical, also with no values at all: num_dbs 1 */
+    bool infer_routing_values; /**< writers: categorical, the values are those of the rows, sorted;
+                                    not together with routing_values */
+} shardy_cel_sharding;
+
+/**
+ * The expression that shards by the values of columns: `shard_hash(a + ":" + string(b)) % 8u`, or
+ * without `num_shards` the joined values themselves, `a + ":" + string(b)`, for inferred routing
+ * values.
+ *
+ * @param columns    types "int", "uint", "double", "bool", "string", "bytes"; NULL = "string"
+ * @param num_shards 0 = omitted
+ * @param separator  between values; NULL = ":"
+ * @param buffer     receives the expression and a NUL
+ * @param[out] size  bytes of the expression, without the NUL; also when `capacity` is too small
+ * @return SHARDY_OK; SHARDY_CONFIG (no columns, type, num_shards below 0, separator is not UTF-8);
+ *         SHARDY_LIMIT when `size` + 1 is larger than `capacity`
+ */
+SHARDY_API SHARDY_CHECKED shardy_status shardy_cel_sharding_by_columns(
+    const shardy_cel_column *columns, size_t column_count, int64_t num_shards,
+    const char *separator, char *buffer, size_t capacity, size_t *size, shardy_error *err);
+
 #ifdef __cplusplus
 }
 #endif

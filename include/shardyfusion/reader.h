@@ -153,8 +153,8 @@ SHARDY_API void shardy_reader_free(shardy_reader *reader);
  *
  * @param[out] value `data` is NULL when the key is absent; release with shardy_value_clear()
  * @return SHARDY_OK, found or not; SHARDY_INPUT (key does not fit the snapshot's encoding or cannot
- *         be routed); SHARDY_CORRUPT naming shard, page and offset; SHARDY_READER_STATE;
- *         SHARDY_STORE, SHARDY_IO (shard cannot be opened)
+ *         be routed; a key that CEL routing sends to no shard is absent); SHARDY_CORRUPT naming
+ * shard, page and offset; SHARDY_READER_STATE; SHARDY_STORE, SHARDY_IO (shard cannot be opened)
  */
 SHARDY_API SHARDY_CHECKED shardy_status shardy_reader_get(shardy_reader *reader,
                                                           const shardy_key *key,
@@ -184,7 +184,25 @@ SHARDY_API SHARDY_CHECKED shardy_status shardy_reader_multi_get(shardy_reader *r
                                                                 size_t count, shardy_items *items,
                                                                 shardy_error *err);
 
-/** Shard id of a key, without reading. @param context NULL, or CEL columns. */
+/**
+ * As shardy_reader_get() for CEL sharding by other columns than the key.
+ * @param context columns that tell the shard; NULL = by the key
+ * @return also SHARDY_INPUT (a column is missing, of another type, the expression fails);
+ *         SHARDY_CONFIG (hash sharding takes no context)
+ */
+SHARDY_API SHARDY_CHECKED shardy_status shardy_reader_get_with_context(
+    shardy_reader *reader, const shardy_key *key, const shardy_context *context,
+    shardy_value *value, shardy_error *err);
+
+/** As shardy_reader_multi_get(); with a context all keys are looked up in the shard it tells. */
+SHARDY_API SHARDY_CHECKED shardy_status shardy_reader_multi_get_with_context(
+    shardy_reader *reader, const shardy_key *keys, size_t count, const shardy_context *context,
+    shardy_items *items, shardy_error *err);
+
+/**
+ * Shard id of a key, without reading. @param context NULL, or CEL columns.
+ * @return as shardy_router_route()
+ */
 SHARDY_API SHARDY_CHECKED shardy_status shardy_reader_route(shardy_reader *reader,
                                                             const shardy_key *key,
                                                             const shardy_context *context,
@@ -253,6 +271,16 @@ SHARDY_API SHARDY_CHECKED shardy_status shardy_snapshot_multi_get(shardy_snapsho
                                                                   size_t count, shardy_items *items,
                                                                   shardy_error *err);
 
+/** As shardy_reader_get_with_context(), on this snapshot. */
+SHARDY_API SHARDY_CHECKED shardy_status shardy_snapshot_get_with_context(
+    shardy_snapshot *snapshot, const shardy_key *key, const shardy_context *context,
+    shardy_value *value, shardy_error *err);
+
+/** As shardy_reader_multi_get_with_context(), on this snapshot. */
+SHARDY_API SHARDY_CHECKED shardy_status shardy_snapshot_multi_get_with_context(
+    shardy_snapshot *snapshot, const shardy_key *keys, size_t count, const shardy_context *context,
+    shardy_items *items, shardy_error *err);
+
 /** As shardy_reader_info(), on this snapshot. */
 SHARDY_API SHARDY_CHECKED shardy_status shardy_snapshot_describe(shardy_snapshot *snapshot,
                                                                  shardy_snapshot_info *info,
@@ -268,10 +296,7 @@ SHARDY_API SHARDY_CHECKED shardy_status shardy_snapshot_shard(shardy_snapshot *s
                                                               shardy_shard_info *info,
                                                               shardy_error *err);
 
-/**
- * Router of this snapshot; borrowed, lives as long as the snapshot. NULL for a CEL-sharded
- * snapshot, which this release can describe and scan but not route.
- */
+/** Router of this snapshot; borrowed, lives as long as the snapshot. */
 SHARDY_API const shardy_router *shardy_snapshot_router(shardy_snapshot *snapshot);
 
 /** Opaque: an ordered walk over rows. One thread at a time; keeps its snapshot alive. */

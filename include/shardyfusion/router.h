@@ -7,6 +7,7 @@
 #define SHARDYFUSION_ROUTER_H
 
 #include <shardyfusion/arrow.h>
+#include <shardyfusion/cel.h>
 #include <shardyfusion/manifest.h>
 
 #ifdef __cplusplus
@@ -18,14 +19,15 @@ typedef struct shardy_router shardy_router;
 /** What a router needs to know of a snapshot. Initialise with SHARDY_ROUTER_OPTIONS_INIT. */
 typedef struct shardy_router_options {
     size_t struct_size;               /**< set by the initialiser */
-    shardy_sharding sharding;         /**< HASH; CEL gives SHARDY_UNSUPPORTED in this release */
-    uint32_t num_dbs;                 /**< 1 .. 2^20 */
+    shardy_sharding sharding;         /**< CEL needs `cel` */
+    uint32_t num_dbs;                 /**< 1 .. 2^20; with routing values their number, or 0 */
     shardy_key_encoding key_encoding; /**< of the snapshot; routing itself does not depend on it */
+    const shardy_cel_sharding *cel;   /**< for SHARDY_SHARDING_CEL; copied */
 } shardy_router_options;
 
-#define SHARDY_ROUTER_OPTIONS_INIT                                               \
-    {                                                                            \
-        sizeof(shardy_router_options), SHARDY_SHARDING_HASH, 0, SHARDY_KEY_U64BE \
+#define SHARDY_ROUTER_OPTIONS_INIT                                                     \
+    {                                                                                  \
+        sizeof(shardy_router_options), SHARDY_SHARDING_HASH, 0, SHARDY_KEY_U64BE, NULL \
     }
 
 /**
@@ -35,25 +37,14 @@ typedef struct shardy_router_options {
 typedef shardy_status (*shardy_shard_lookup_fn)(void *arg, uint32_t db_id, shardy_shard_info *info,
                                                 shardy_error *err);
 
-/** One named value of a routing context (CEL sharding). */
-typedef struct shardy_context_entry {
-    const char *name;
-    shardy_key value;
-} shardy_context_entry;
-
-/** Routing context: the columns that a CEL expression reads. Borrowed for the call. */
-typedef struct shardy_context {
-    const shardy_context_entry *entries;
-    size_t count;
-} shardy_context;
-
 /**
  * Make an eager router over known shards.
  *
  * @param shards      descriptions, copied; ids outside 0..num_dbs-1 are ignored, the last of equal
  *                    ids wins, missing ids are empty shards. May be NULL when `shard_count` is 0
  * @param[out] router NULL on failure; release with shardy_router_free()
- * @return SHARDY_OK; SHARDY_CONFIG (options); SHARDY_UNSUPPORTED (CEL)
+ * @return SHARDY_OK; SHARDY_CONFIG (options; expression, with line, column and a caret);
+ *         SHARDY_LIMIT (expression)
  */
 SHARDY_API SHARDY_CHECKED shardy_status shardy_router_new(const shardy_router_options *options,
                                                           const shardy_shard_info *shards,
@@ -79,6 +70,23 @@ SHARDY_API bool shardy_router_is_lazy(const shardy_router *router);
 SHARDY_API uint32_t shardy_router_num_dbs(const shardy_router *router);
 
 /**
+ * The compiled expression of CEL sharding: its columns are what a routing context holds. Borrowed,
+ * lives as long as the router; NULL for HASH.
+ */
+SHARDY_API const shardy_cel *shardy_router_cel(const shardy_router *router);
+
+/** Whether the key alone does not tell the shard: calls need a routing context. */
+SHARDY_API bool shardy_router_needs_context(const shardy_router *router);
+
+/**
+ * Routing values: value `i` belongs to shard `i`. Borrowed, live as long as the router.
+ * @param[out] values NULL for HASH and for CEL that gives shard ids itself
+ * @return how many
+ */
+SHARDY_API size_t shardy_router_routing_values(const shardy_router *router,
+                                               const shardy_cel_value **values);
+
+/**
  * Description of one shard. @param[out] info cleared by the caller; empty on failure.
  * @return SHARDY_OK; SHARDY_CONFIG when `db_id` is out of range; what the lookup returns
  */
@@ -88,15 +96,20 @@ SHARDY_API SHARDY_CHECKED shardy_status shardy_router_get_shard(const shardy_rou
                                                                 shardy_error *err);
 
 /**
- * Shard of one key. @param context NULL = route by the key.
- * @return SHARDY_OK; SHARDY_INPUT (key cannot be hashed); SHARDY_CONFIG (a context with HASH)
+ * Shard of one key. @param context NULL = route by the key; otherwise the key is not looked at.
+ * @return SHARDY_OK; SHARDY_INPUT (key cannot be hashed; CEL: the expression fails, naming the
+ *         column or sub-expression, or needs a context); SHARDY_CONFIG (a context with HASH);
+ *         SHARDY_ASSIGNMENT (no shard of the snapshot: unknown token, id out of range)
  */
 SHARDY_API SHARDY_CHECKED shardy_status shardy_router_route(const shardy_router *router,
                                                             const shardy_key *key,
                                                             const shardy_context *context,
                                                             uint32_t *db_id, shardy_error *err);
 
-/** Shard of a routing context. @return SHARDY_CONFIG for HASH, which has none. */
+/**
+ * Shard of a routing context. @return as shardy_router_route(); SHARDY_CONFIG for HASH, which has
+ * none.
+ */
 SHARDY_API SHARDY_CHECKED shardy_status shardy_router_route_with_context(
     const shardy_router *router, const shardy_context *context, uint32_t *db_id, shardy_error *err);
 
@@ -107,14 +120,29 @@ SHARDY_API SHARDY_CHECKED shardy_status shardy_router_route_with_context(
  * @param schema       type of the column; borrowed, not released
  * @param array        the column; borrowed, not released
  * @param[out] db_ids  `array->length` ids
- * @return SHARDY_OK; SHARDY_INPUT naming row and value (null, unsigned above 2^63-1);
- *         SHARDY_CONFIG (type, malformed array)
+ * @return SHARDY_OK; SHARDY_INPUT naming row and value (null, unsigned above 2^63-1; CEL that
+ *         reads other columns than the key); SHARDY_ASSIGNMENT (CEL); SHARDY_CONFIG (type,
+ *         malformed array)
  */
 SHARDY_API SHARDY_CHECKED shardy_status shardy_router_route_column(const shardy_router *router,
                                                                    const struct ArrowSchema *schema,
                                                                    const struct ArrowArray *array,
                                                                    uint32_t *db_ids,
                                                                    shardy_error *err);
+
+/**
+ * Shards of the rows of a record batch by a CEL router: its columns are found by name, see
+ * shardy_cel_evaluate_batch().
+ *
+ * @param schema, array  a struct array; borrowed
+ * @param row_base       number of row 0 in messages
+ * @param[out] db_ids    `array->length` ids
+ * @return SHARDY_OK; SHARDY_INPUT naming row and column or sub-expression; SHARDY_ASSIGNMENT naming
+ *         row and token or id; SHARDY_CONFIG (HASH; column missing, type, malformed array)
+ */
+SHARDY_API SHARDY_CHECKED shardy_status shardy_router_route_batch(
+    const shardy_router *router, const struct ArrowSchema *schema, const struct ArrowArray *array,
+    uint64_t row_base, uint32_t *db_ids, shardy_error *err);
 
 /** Keys of one shard: positions in the caller's key array, in input order, duplicates kept. */
 typedef struct shardy_key_group {

@@ -14,6 +14,7 @@
 #define SHARDYFUSION_H
 
 #include <shardyfusion/arrow.h>
+#include <shardyfusion/cel.h>
 #include <shardyfusion/error.h>
 #include <shardyfusion/key.h>
 #include <shardyfusion/metrics.h>

@@ -9,6 +9,7 @@
 #define SHARDYFUSION_WRITER_H
 
 #include <shardyfusion/arrow.h>
+#include <shardyfusion/cel.h>
 #include <shardyfusion/key.h>
 #include <shardyfusion/metrics.h>
 #include <shardyfusion/store.h>
@@ -70,7 +71,8 @@ typedef struct shardy_writer_options {
     size_t struct_size;               /**< set by the initialiser; lets the struct grow */
     const char *url;                  /**< required: prefix to publish under */
     const char *run_id;               /**< NULL = a random UUID, 32 hex digits */
-    uint32_t num_dbs;                 /**< shards, 1 .. 2^20; 0 only with max_keys_per_shard */
+    uint32_t num_dbs;                 /**< shards, 1 .. 2^20; 0 only with max_keys_per_shard or
+                                           `cel` */
     uint64_t max_keys_per_shard;      /**< num_dbs = ceil(rows / this), an average; 0 = off */
     shardy_key_encoding key_encoding; /**< how keys are stored; default u64be */
     uint32_t page_size;               /**< 4096 .. 65536, a power of two, or _AUTO; 0 = 4096 */
@@ -98,6 +100,11 @@ typedef struct shardy_writer_options {
     size_t store_option_count;
     shardy_input_order input_order; /**< see shardy_input_order; not ANY: without
                                          max_keys_per_shard, as shards must be known by row */
+    const shardy_cel_sharding *cel; /**< route by an expression; copied; NULL = by the hash of the
+                                         key. Not with max_keys_per_shard. num_dbs: with routing
+                                         values their number or 0; inferred 0; otherwise ids below
+                                         it, and 0 = largest id + 1, every id must occur. With an
+                                         input_order num_dbs or routing_values */
 } shardy_writer_options;
 
 #define SHARDY_WRITER_OPTIONS_INIT                   \
@@ -155,18 +162,33 @@ SHARDY_API SHARDY_CHECKED shardy_status shardy_writer_add(shardy_writer *writer,
                                                           size_t value_size, shardy_error *err);
 
 /**
+ * As shardy_writer_add() for CEL sharding. A column that is called "key", or as key_col, and is not
+ * in the context is the key.
+ *
+ * @param context columns that tell the shard; not kept. NULL = shardy_writer_add()
+ * @return also SHARDY_INPUT (a column is missing or of another type; the expression fails, naming
+ *         the sub-expression); SHARDY_ASSIGNMENT naming row and token or id that has no shard;
+ *         SHARDY_CONFIG (hash sharding takes no context)
+ */
+SHARDY_API SHARDY_CHECKED shardy_status
+shardy_writer_add_with_context(shardy_writer *writer, const shardy_key *key, const void *value,
+                               size_t value_size, const shardy_context *context, shardy_error *err);
+
+/**
  * Add a batch of rows: an Arrow struct array (record batch) with a key column and a value column,
- * found by name; other columns are ignored. Key types: int32, int64, uint32, uint64 (encodings
- * u64be, u32be), utf8, large_utf8, binary, large_binary (utf8, raw). Value types: utf8, large_utf8,
- * binary, large_binary. The columns are used in place, not copied.
+ * found by name, and the columns that a CEL expression reads (types: shardyfusion/cel.h; a column
+ * "key" that is not there is the key column); other columns are ignored. Key types: int32, int64,
+ * uint32, uint64 (encodings u64be, u32be), utf8, large_utf8, binary, large_binary (utf8, raw).
+ * Value types: utf8, large_utf8, binary, large_binary. The columns are used in place, not copied.
  *
  * @param schema  borrowed for the call
  * @param array   ownership moves to the writer, on failure too: `array->release` is NULL
  * afterwards. The writer calls the original release exactly once, from any thread.
  * @return SHARDY_OK; SHARDY_CONFIG (column missing, type, malformed array); SHARDY_INPUT naming row
  *         number (counted from 0 over the whole build) and value: null, kind or range of a key;
- *         SHARDY_LIMIT; SHARDY_IO; SHARDY_CANCELLED. After a failure no row of the batch is part
- *         of the build. With an input_order also SHARDY_STORE.
+ *         SHARDY_ASSIGNMENT (CEL: naming row and token or id that has no shard); SHARDY_LIMIT;
+ *         SHARDY_IO; SHARDY_CANCELLED. After a failure no row of the batch is part of the build.
+ * With an input_order also SHARDY_STORE.
  */
 SHARDY_API SHARDY_CHECKED shardy_status shardy_writer_add_batch(shardy_writer *writer,
                                                                 const struct ArrowSchema *schema,
@@ -183,7 +205,8 @@ SHARDY_API void shardy_writer_cancel(shardy_writer *writer);
  *             SHARDY_UNKNOWN and a late SHARDY_CANCELLED: then run_id and manifest_ref name what
  *             was written but not made current. Always release it with shardy_build_result_clear().
  * @return SHARDY_OK; SHARDY_IO (disk), SHARDY_STORE, SHARDY_CANCELLED: nothing published and the
- *         objects written so far removed, unless the result names a manifest; SHARDY_PUBLISH;
+ *         objects written so far removed, unless the result names a manifest; SHARDY_ASSIGNMENT
+ *         (CEL shard ids with gaps); SHARDY_PUBLISH;
  *         SHARDY_CONFLICT (policy EXPECT); SHARDY_UNKNOWN: an answer was lost, or memory ran out
  *         after the pointer was written
  */

@@ -9,6 +9,7 @@
 #include "routing/shard_info.h"
 #include "store/store.h"
 
+#include <shardyfusion/cel.h>
 #include <shardyfusion/manifest.h>
 
 #define SFI_MANIFEST_FORMAT_VERSION 4
@@ -20,6 +21,22 @@
 #define SFI_HASH_SHARDING_JSON                                                      \
     "{\"cel_columns\": null, \"cel_expr\": null, \"hash_algorithm\": \"xxh3_64\", " \
     "\"routing_values\": null, \"strategy\": \"hash\"}"
+
+/* A sharding object. `cel` borrows from `owner`. */
+struct sfi_sharding_owner;
+struct sfi_sharding {
+    shardy_sharding strategy;
+    shardy_cel_sharding cel; /* all zero for HASH */
+    struct sfi_sharding_owner *owner;
+};
+
+/* Parse and check, with the number of routing values. MANIFEST, LIMIT, NO_MEMORY. */
+shardy_status sfi_sharding_parse(struct sfi_bytes text, uint32_t num_dbs,
+                                 struct sfi_sharding *sharding, shardy_error *err);
+void sfi_sharding_clear(struct sfi_sharding *sharding);
+/* J1 text of CEL sharding, without its inference flag. LIMIT, NO_MEMORY. */
+shardy_status sfi_sharding_write(const shardy_cel_sharding *cel, struct sfi_buf *out,
+                                 shardy_error *err);
 
 /* The build_meta row. Strings are borrowed when encoding, owned by the manifest when decoding. */
 struct sfi_build_meta {

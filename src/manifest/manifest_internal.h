@@ -4,10 +4,10 @@
 #ifndef SFI_MANIFEST_MANIFEST_INTERNAL_H
 #define SFI_MANIFEST_MANIFEST_INTERNAL_H
 
+#include "base/fork.h"
 #include "manifest/manifest.h"
 #include "manifest/manifest_store.h"
 
-#include <pthread.h>
 #include <sqlite3.h>
 
 /* Texts of build_meta that a manifest keeps. */
@@ -18,9 +18,8 @@ struct sfi_manifest {
     struct sfi_mapping image; /* SQLite reads pages from here */
     struct sfi_build_meta meta;
     char *texts[SFI_META_TEXTS];
-    bool lock_ready;
     /* Guards the connection and everything below. */
-    pthread_mutex_t lock;
+    struct sfi_mutex lock;
     sqlite3_stmt *by_id;
     uint64_t steps_left; /* of SQLite's virtual machine, in this call */
     bool rows_known;

@@ -411,11 +411,8 @@ shardy_status sfi_manifest_open(struct sfi_mapping *image, struct sfi_manifest *
     }
     manifest->image = *image;
     memset(image, 0, sizeof *image);
-    manifest->lock_ready = pthread_mutex_init(&manifest->lock, NULL) == 0;
-    if (!manifest->lock_ready) {
-        st = sfi_fail_memory(err, sizeof manifest->lock);
-        goto out;
-    }
+    sfi_mutex_init(&manifest->lock);
+    sfi_fork_forbid(); /* SQLite has locks of its own, which a child could not open */
     sfi_manifest_budget(manifest, OPEN_STEPS);
     SFI_TRY(open_image(manifest, err));
     SFI_TRY(check_schema(manifest, err));
@@ -425,6 +422,7 @@ shardy_status sfi_manifest_open(struct sfi_mapping *image, struct sfi_manifest *
                                  "SELECT " SFI_SHARD_COLUMNS " FROM shards WHERE db_id = ?1",
                                  &manifest->by_id, err));
 out:
+    sfi_fork_allow();
     if (st != SHARDY_OK) {
         sfi_manifest_close(manifest);
     } else {
@@ -438,11 +436,11 @@ void sfi_manifest_close(struct sfi_manifest *manifest)
     if (!manifest) {
         return;
     }
+    sfi_fork_forbid();
     sqlite3_finalize(manifest->by_id);
     sqlite3_close(manifest->db);
-    if (manifest->lock_ready) {
-        pthread_mutex_destroy(&manifest->lock);
-    }
+    sfi_fork_allow();
+    sfi_mutex_destroy(&manifest->lock);
     for (size_t i = 0; i < SFI_META_TEXTS; i++) {
         sfi_free(manifest->texts[i]);
     }

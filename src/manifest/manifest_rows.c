@@ -16,12 +16,12 @@
 
 static void lock(struct sfi_manifest *manifest)
 {
-    pthread_mutex_lock(&manifest->lock);
+    (void)sfi_mutex_lock(&manifest->lock);
 }
 
 static void unlock(struct sfi_manifest *manifest)
 {
-    pthread_mutex_unlock(&manifest->lock);
+    sfi_mutex_unlock(&manifest->lock);
 }
 
 /* Logical key of J3 text. `doc` keeps the decoded text. */

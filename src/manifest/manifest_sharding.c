@@ -6,9 +6,19 @@
 
 #include "base/json.h"
 #include "base/memory.h"
+#include "routing/tokens.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
+
+/* How a value of bytes is written: an object with this one member, in lower-case hexadecimal. */
+#define BYTES_MEMBER "__bytes_hex__"
+
+/* What a parsed object lives in. */
+struct sfi_sharding_owner {
+    struct sfi_json_doc doc; /* texts */
+    shardy_cel_column *columns;
+    shardy_cel_value *values;
+};
 
 shardy_status sfi_manifest_invalid(shardy_status cause, const shardy_error *why, const char *field,
                                    shardy_error *err)
@@ -78,108 +88,131 @@ static shardy_status check_algorithm(const struct sfi_json *object, shardy_error
     return SHARDY_OK;
 }
 
-static shardy_status check_columns(const struct sfi_json *columns, shardy_error *err)
+/* Texts are C strings from here on. */
+static bool is_c_string(const struct sfi_json *json)
 {
+    return json->kind == SFI_JSON_STRING &&
+           strlen((const char *)json->text.data) == json->text.size;
+}
+
+static shardy_status read_columns(const struct sfi_json *columns, struct sfi_sharding *sharding,
+                                  shardy_error *err)
+{
+    size_t n = 0;
     if (columns->kind != SFI_JSON_OBJECT) {
         return invalid("cel_columns must be an object of strings", err);
     }
-    for (const struct sfi_json *m = columns->child; m; m = m->next) {
-        if (m->kind != SFI_JSON_STRING) {
-            return invalid("cel_columns must be an object of strings", err);
-        }
+    shardy_cel_column *list = sfi_array_alloc(columns->count, sizeof *list);
+    if (!list) {
+        return sfi_fail_memory(err, columns->count * sizeof *list);
     }
+    sharding->owner->columns = list;
+    for (const struct sfi_json *m = columns->child; m; m = m->next) {
+        if (!is_c_string(m) || strlen((const char *)m->name.data) != m->name.size) {
+            return invalid("cel_columns must be an object of strings without NUL characters", err);
+        }
+        list[n].name = (const char *)m->name.data;
+        list[n++].type = (const char *)m->text.data;
+    }
+    sharding->cel.columns = list;
+    sharding->cel.column_count = n;
     return SHARDY_OK;
 }
 
-/* A routing value in comparable form. */
-struct value {
-    bool text;
+static int hex_digit(uint8_t c)
+{
+    return c >= '0' && c <= '9'                 ? c - '0'
+           : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
+                                                : -1;
+}
+
+/* Decodes over the text, which is the document's and read once. */
+static bool read_bytes(const struct sfi_json *json, shardy_cel_value *value)
+{
+    const struct sfi_json *text = json->child;
+    if (json->kind != SFI_JSON_OBJECT || json->count != 1 ||
+        !sfi_json_text_is(text->name, BYTES_MEMBER) || text->kind != SFI_JSON_STRING ||
+        text->text.size % 2 != 0) {
+        return false;
+    }
+    uint8_t *to = (uint8_t *)(uintptr_t)text->text.data;
+    for (size_t i = 0; i < text->text.size; i += 2) {
+        int high = hex_digit(text->text.data[i]);
+        int low = hex_digit(text->text.data[i + 1]);
+        if (high < 0 || low < 0) {
+            return false;
+        }
+        to[i / 2] = (uint8_t)(high << 4 | low);
+    }
+    *value = shardy_cel_bytes(to, text->text.size / 2);
+    return true;
+}
+
+static bool read_value(const struct sfi_json *json, shardy_cel_value *value)
+{
     bool negative;
     uint64_t number;
-    struct sfi_bytes string;
-};
-
-static bool read_value(const struct sfi_json *json, struct value *value)
-{
-    memset(value, 0, sizeof *value);
-    value->text = json->kind == SFI_JSON_STRING;
-    value->string = json->text;
-    return value->text || sfi_json_integer(json, &value->negative, &value->number);
+    if (json->kind == SFI_JSON_STRING) {
+        *value = shardy_cel_string((const char *)json->text.data, json->text.size);
+        return true;
+    }
+    if (!sfi_json_integer(json, &negative, &number)) {
+        return read_bytes(json, value);
+    }
+    *value =
+        negative || number <= INT64_MAX ? shardy_cel_int((int64_t)number) : shardy_cel_uint(number);
+    return true;
 }
 
-static int compare_values(const void *left, const void *right)
+static shardy_status read_values(const struct sfi_json *list, struct sfi_sharding *sharding,
+                                 shardy_error *err)
 {
-    const struct value *a = left;
-    const struct value *b = right;
-    if (a->text) {
-        return sfi_bytes_compare(a->string, b->string);
-    }
-    if (a->negative != b->negative) {
-        return a->negative ? -1 : 1;
-    }
-    return (a->number > b->number) - (a->number < b->number);
-}
-
-static shardy_status check_unique(struct value *values, size_t count, shardy_error *err)
-{
-    qsort(values, count, sizeof *values, compare_values);
-    for (size_t i = 1; i < count; i++) {
-        if (compare_values(&values[i - 1], &values[i]) == 0) {
-            return values[i].text
-                       ? sfi_fail(err, SHARDY_MANIFEST,
-                                  "Manifest validation failed: sharding: Routing values must be "
-                                  "unique; routing_values repeats \"%.60s\"",
-                                  (const char *)values[i].string.data)
-                       : sfi_fail(err, SHARDY_MANIFEST,
-                                  "Manifest validation failed: sharding: Routing values must be "
-                                  "unique; routing_values repeats %" PRId64,
-                                  (int64_t)values[i].number);
-        }
-    }
-    return SHARDY_OK;
-}
-
-static shardy_status check_routing_values(const struct sfi_json *list, shardy_error *err)
-{
+    shardy_error why = SHARDY_ERROR_INIT;
     size_t n = 0;
     if (list->kind != SFI_JSON_ARRAY) {
         return invalid("routing_values must be a list", err);
     }
-    struct value *values = sfi_array_alloc(list->count, sizeof *values);
-    shardy_status st = values ? SHARDY_OK : sfi_fail_memory(err, list->count * sizeof *values);
-    for (const struct sfi_json *m = list->child; st == SHARDY_OK && m; m = m->next) {
-        if (!read_value(m, &values[n])) {
-            st = invalid("routing_values must be integers or strings", err);
-        } else if (n && values[n].text != values[0].text) {
-            st = invalid("routing_values: Routing values must all share the same type", err);
+    shardy_cel_value *values = sfi_array_alloc(list->count, sizeof *values);
+    if (!values) {
+        return sfi_fail_memory(err, list->count * sizeof *values);
+    }
+    sharding->owner->values = values;
+    for (const struct sfi_json *m = list->child; m; m = m->next) {
+        if (!read_value(m, &values[n++])) {
+            return invalid("routing_values must be integers, strings or " BYTES_MEMBER " objects",
+                           err);
         }
-        n++;
     }
-    if (st == SHARDY_OK) {
-        st = check_unique(values, n, err);
+    shardy_status st = sfi_tokens_check(values, n, &why);
+    if (st != SHARDY_OK) {
+        return sfi_manifest_invalid(st, &why, "sharding: routing_values", err);
     }
-    sfi_free(values);
-    return st;
+    sharding->cel.routing_values = values;
+    sharding->cel.routing_value_count = n;
+    sharding->cel.has_routing_values = true;
+    return SHARDY_OK;
 }
 
-static shardy_status check_cel(const struct sfi_json *object, shardy_error *err)
+static shardy_status read_cel(const struct sfi_json *object, struct sfi_sharding *sharding,
+                              shardy_error *err)
 {
     const struct sfi_json *expr = sfi_json_member(object, "cel_expr");
     const struct sfi_json *columns = sfi_json_member(object, "cel_columns");
     const struct sfi_json *values = sfi_json_member(object, "routing_values");
-    if (present(expr) && expr->kind != SFI_JSON_STRING) {
-        return invalid("cel_expr must be a string", err);
+    if (present(expr) && !is_c_string(expr)) {
+        return invalid("cel_expr must be a string without NUL characters", err);
     }
     if (!present(expr) || !expr->text.size) {
         return invalid("CEL strategy requires cel_expr", err);
     }
+    sharding->cel.expression = (const char *)expr->text.data;
     if (present(columns)) {
-        SFI_RETURN_IF_ERR(check_columns(columns, err));
+        SFI_RETURN_IF_ERR(read_columns(columns, sharding, err));
     }
-    if (!present(columns) || !columns->count) {
+    if (!sharding->cel.column_count) {
         return invalid("CEL strategy requires cel_columns", err);
     }
-    return present(values) ? check_routing_values(values, err) : SHARDY_OK;
+    return present(values) ? read_values(values, sharding, err) : SHARDY_OK;
 }
 
 static shardy_status check_hash(const struct sfi_json *object, shardy_error *err)
@@ -196,20 +229,20 @@ static shardy_status check_hash(const struct sfi_json *object, shardy_error *err
     return SHARDY_OK;
 }
 
-static shardy_status check_object(const struct sfi_json *object, uint32_t num_dbs,
-                                  shardy_sharding *sharding, shardy_error *err)
+static shardy_status read_object(const struct sfi_json *object, uint32_t num_dbs,
+                                 struct sfi_sharding *sharding, shardy_error *err)
 {
-    const struct sfi_json *values = sfi_json_member(object, "routing_values");
     if (object->kind != SFI_JSON_OBJECT) {
         return invalid("must be a JSON object", err);
     }
     SFI_RETURN_IF_ERR(check_names(object, err));
-    SFI_RETURN_IF_ERR(check_strategy(object, sharding, err));
-    SFI_RETURN_IF_ERR(*sharding == SHARDY_SHARDING_CEL ? check_cel(object, err)
-                                                       : check_hash(object, err));
+    SFI_RETURN_IF_ERR(check_strategy(object, &sharding->strategy, err));
+    SFI_RETURN_IF_ERR(sharding->strategy == SHARDY_SHARDING_CEL ? read_cel(object, sharding, err)
+                                                                : check_hash(object, err));
     SFI_RETURN_IF_ERR(check_algorithm(object, err));
-    size_t expected = present(values) && values->count ? values->count : 1;
-    if (present(values) && num_dbs != expected) {
+    size_t count = sharding->cel.routing_value_count;
+    size_t expected = count ? count : 1;
+    if (sharding->cel.has_routing_values && num_dbs != expected) {
         return sfi_fail(err, SHARDY_MANIFEST,
                         "Categorical CEL manifest num_dbs must match routing_values cardinality "
                         "(expected %zu, got %u)",
@@ -218,16 +251,120 @@ static shardy_status check_object(const struct sfi_json *object, uint32_t num_db
     return SHARDY_OK;
 }
 
-shardy_status sfi_sharding_check(struct sfi_bytes text, uint32_t num_dbs, shardy_sharding *sharding,
+shardy_status sfi_sharding_parse(struct sfi_bytes text, uint32_t num_dbs,
+                                 struct sfi_sharding *sharding, shardy_error *err)
+{
+    shardy_error why = SHARDY_ERROR_INIT;
+    memset(sharding, 0, sizeof *sharding);
+    sharding->owner = sfi_calloc(1, sizeof *sharding->owner);
+    if (!sharding->owner) {
+        return sfi_fail_memory(err, sizeof *sharding->owner);
+    }
+    shardy_status st = sfi_json_parse(text, SFI_JSON_UNIQUE_KEYS, &sharding->owner->doc, &why);
+    if (st != SHARDY_OK) {
+        st = sfi_manifest_invalid(st, &why, "sharding", err);
+    } else {
+        st = read_object(sharding->owner->doc.root, num_dbs, sharding, err);
+    }
+    if (st != SHARDY_OK) {
+        sfi_sharding_clear(sharding);
+    }
+    return st;
+}
+
+void sfi_sharding_clear(struct sfi_sharding *sharding)
+{
+    if (sharding->owner) {
+        sfi_json_clear(&sharding->owner->doc);
+        sfi_free(sharding->owner->columns);
+        sfi_free(sharding->owner->values);
+        sfi_free(sharding->owner);
+    }
+    memset(sharding, 0, sizeof *sharding);
+}
+
+shardy_status sfi_sharding_check(struct sfi_bytes text, uint32_t num_dbs, shardy_sharding *strategy,
                                  shardy_error *err)
 {
-    struct sfi_json_doc doc;
-    shardy_error why = SHARDY_ERROR_INIT;
-    shardy_status st = sfi_json_parse(text, SFI_JSON_UNIQUE_KEYS, &doc, &why);
-    if (st != SHARDY_OK) {
-        return sfi_manifest_invalid(st, &why, "sharding", err);
+    struct sfi_sharding sharding;
+    SFI_RETURN_IF_ERR(sfi_sharding_parse(text, num_dbs, &sharding, err));
+    *strategy = sharding.strategy;
+    sfi_sharding_clear(&sharding);
+    return SHARDY_OK;
+}
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
+static int compare_names(const void *left, const void *right)
+{
+    return strcmp((*(const shardy_cel_column *const *)left)->name,
+                  (*(const shardy_cel_column *const *)right)->name);
+}
+
+static void put_text(struct sfi_buf *out, const char *text)
+{
+    struct sfi_bytes bytes = {(const uint8_t *)text, strlen(text)};
+    (void)sfi_json_write_string(bytes, out);
+}
+
+static shardy_status put_columns(const shardy_cel_sharding *cel, struct sfi_buf *out,
+                                 shardy_error *err)
+{
+    const shardy_cel_column **sorted = sfi_array_alloc(cel->column_count, sizeof *sorted);
+    if (!sorted) {
+        return sfi_fail_memory(err, cel->column_count * sizeof *sorted);
     }
-    st = check_object(doc.root, num_dbs, sharding, err);
-    sfi_json_clear(&doc);
-    return st;
+    for (size_t i = 0; i < cel->column_count; i++) {
+        sorted[i] = &cel->columns[i];
+    }
+    qsort((void *)sorted, cel->column_count, sizeof *sorted, compare_names);
+    for (size_t i = 0; i < cel->column_count; i++) {
+        (void)sfi_buf_append_text(out, i ? ", " : "");
+        put_text(out, sorted[i]->name);
+        (void)sfi_buf_append_text(out, ": ");
+        put_text(out, sorted[i]->type);
+    }
+    sfi_free((void *)sorted);
+    return SHARDY_OK;
+}
+
+static void put_value(const shardy_cel_value *value, struct sfi_buf *out)
+{
+    struct sfi_bytes text = {value->text, value->size};
+    switch (value->kind) {
+    case SHARDY_CEL_INT:
+        (void)sfi_buf_printf(out, "%lld", (long long)value->integer);
+        break;
+    case SHARDY_CEL_UINT:
+        (void)sfi_buf_printf(out, "%llu", (unsigned long long)value->natural);
+        break;
+    case SHARDY_CEL_STRING:
+        (void)sfi_json_write_string(text, out);
+        break;
+    default:
+        (void)sfi_buf_append_text(out, "{\"" BYTES_MEMBER "\": \"");
+        for (size_t i = 0; i < text.size; i++) {
+            (void)sfi_buf_append_byte(out, (uint8_t) "0123456789abcdef"[text.data[i] >> 4]);
+            (void)sfi_buf_append_byte(out, (uint8_t) "0123456789abcdef"[text.data[i] & 15]);
+        }
+        (void)sfi_buf_append_text(out, "\"}");
+    }
+}
+
+shardy_status sfi_sharding_write(const shardy_cel_sharding *cel, struct sfi_buf *out,
+                                 shardy_error *err)
+{
+    (void)sfi_buf_append_text(out, "{\"cel_columns\": {");
+    SFI_RETURN_IF_ERR(put_columns(cel, out, err));
+    (void)sfi_buf_append_text(out, "}, \"cel_expr\": ");
+    put_text(out, cel->expression);
+    (void)sfi_buf_append_text(out, ", \"hash_algorithm\": \"xxh3_64\", \"routing_values\": ");
+    (void)sfi_buf_append_text(out, cel->has_routing_values ? "[" : "null");
+    for (size_t i = 0; cel->has_routing_values && i < cel->routing_value_count; i++) {
+        (void)sfi_buf_append_text(out, i ? ", " : "");
+        put_value(&cel->routing_values[i], out);
+    }
+    (void)sfi_buf_append_text(out, cel->has_routing_values ? "]" : "");
+    (void)sfi_buf_append_text(out, ", \"strategy\": \"cel\"}");
+    return sfi_buf_status(out, "sharding object", err);
 }

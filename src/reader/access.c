@@ -33,7 +33,7 @@ shardy_status sfi_access_new(struct sfi_store *store, const shardy_reader_option
     access->store = sfi_store_acquire(store);
     sfi_fetcher_init(&access->fetcher, store, budget < INT64_MAX ? (int64_t)budget : INT64_MAX);
     sfi_opener_init(&access->opener);
-    pthread_mutex_init(&access->lock, NULL);
+    sfi_mutex_init(&access->lock);
     pthread_cond_init(&access->idle, NULL);
     shardy_status st = set_policy(access, o, err);
     if (st == SHARDY_OK && access->mode != SHARDY_ACCESS_RANGE) {
@@ -55,44 +55,55 @@ struct sfi_access *sfi_access_acquire(struct sfi_access *access)
     return access;
 }
 
+/* Operations that a parent began do not end in its child. */
+static void lock_access(struct sfi_access *access)
+{
+    if (sfi_mutex_lock(&access->lock)) {
+        access->operations = 0;
+        pthread_cond_init(&access->idle, NULL);
+    }
+}
+
 void sfi_access_release(struct sfi_access *access)
 {
     if (!access || atomic_fetch_sub_explicit(&access->users, 1, memory_order_acq_rel) != 1) {
         return;
     }
+    lock_access(access);
+    sfi_mutex_unlock(&access->lock);
     sfi_fetcher_drain(&access->fetcher);
     sfi_opener_destroy(&access->opener);
     sfi_fetcher_destroy(&access->fetcher);
     sfi_download_cache_free(access->downloads);
     sfi_store_release(access->store);
-    pthread_mutex_destroy(&access->lock);
+    sfi_mutex_destroy(&access->lock);
     pthread_cond_destroy(&access->idle);
     sfi_free(access);
 }
 
 void sfi_access_begin(struct sfi_access *access)
 {
-    pthread_mutex_lock(&access->lock);
+    lock_access(access);
     access->operations++;
-    pthread_mutex_unlock(&access->lock);
+    sfi_mutex_unlock(&access->lock);
 }
 
 void sfi_access_end(struct sfi_access *access)
 {
-    pthread_mutex_lock(&access->lock);
-    if (--access->operations == 0) {
+    lock_access(access);
+    if (access->operations && --access->operations == 0) {
         pthread_cond_broadcast(&access->idle);
     }
-    pthread_mutex_unlock(&access->lock);
+    sfi_mutex_unlock(&access->lock);
 }
 
 void sfi_access_quiesce(struct sfi_access *access)
 {
-    pthread_mutex_lock(&access->lock);
+    lock_access(access);
     while (access->operations) {
-        pthread_cond_wait(&access->idle, &access->lock);
+        sfi_mutex_wait(&access->lock, &access->idle);
     }
-    pthread_mutex_unlock(&access->lock);
+    sfi_mutex_unlock(&access->lock);
     sfi_fetcher_drain(&access->fetcher);
     sfi_opener_stop(&access->opener);
 }

@@ -23,7 +23,7 @@ struct sfi_job {
 
 /* At most SFI_OPENER_THREADS threads, started with the first job; see opener.c. */
 struct sfi_opener {
-    pthread_mutex_t lock;
+    struct sfi_mutex lock; /* threads and jobs of a parent are forgotten in a forked child */
     pthread_cond_t wake;
     struct sfi_job *first;
     struct sfi_job *last;
@@ -31,7 +31,6 @@ struct sfi_opener {
     unsigned thread_count;
     unsigned idle;
     bool stop;
-    int pid; /* threads do not survive a fork */
 };
 
 void sfi_opener_init(struct sfi_opener *opener);
@@ -53,7 +52,7 @@ struct sfi_access {
     uint64_t auto_total_bytes;
     bool verify_checksums;
 
-    pthread_mutex_t lock; /* guards `operations` */
+    struct sfi_mutex lock; /* guards `operations` */
     pthread_cond_t idle;
     size_t operations; /* asynchronous ones in flight */
 };

@@ -200,6 +200,7 @@ struct call {
     shardy_reader *reader;
     const shardy_key *keys;
     size_t count;
+    const shardy_context *context; /* NULL: by the keys */
     bool many;
     const shardy_completion *to;
     uint64_t start;
@@ -218,6 +219,8 @@ static shardy_status submit_remote(const struct call *call, shardy_snapshot *sna
                                    unsigned stripe, struct sfi_queued *queued,
                                    shardy_operation **handle, shardy_error *err)
 {
+    uint32_t where;
+    SFI_RETURN_IF_ERR(sfi_lookup_where(snapshot, call->context, &where, err));
     shardy_operation *operation = sfi_calloc(1, sizeof *operation);
     if (!operation) {
         return sfi_fail_memory(err, sizeof *operation);
@@ -236,8 +239,8 @@ static shardy_status submit_remote(const struct call *call, shardy_snapshot *sna
     operation->fetch.fetcher = &operation->access->fetcher;
     operation->fetch.ready = landed;
     operation->fetch.arg = operation;
-    shardy_status st =
-        sfi_wave_init(&operation->wave, snapshot, call->keys, call->count, call->many, true, err);
+    shardy_status st = sfi_wave_init(&operation->wave, snapshot, call->keys, call->count, where,
+                                     call->many, true, err);
     if (st != SHARDY_OK) {
         discard(operation);
         return st;
@@ -267,9 +270,11 @@ static shardy_status submit_mapped(const struct call *call, shardy_snapshot *sna
         return sfi_fail_memory(err, sizeof *operation);
     }
     if (call->many) {
-        st = sfi_get_items(snapshot, stripe, call->keys, call->count, &queued->result.items, err);
+        st = sfi_get_items_at(snapshot, stripe, call->keys, call->count, call->context,
+                              &queued->result.items, err);
     } else {
-        st = sfi_get_value(snapshot, stripe, call->keys, &queued->result.value, err);
+        st = sfi_get_value_at(snapshot, stripe, call->keys, call->context, &queued->result.value,
+                              err);
     }
     if (st != SHARDY_OK) {
         sfi_free(operation);
@@ -322,7 +327,15 @@ shardy_status shardy_reader_get_async(shardy_reader *reader, const shardy_key *k
                                       const shardy_completion *completion,
                                       shardy_operation **operation, shardy_error *err)
 {
-    const struct call call = {reader, key, 1, false, completion, sfi_event_start(reader)};
+    return shardy_reader_get_async_with_context(reader, key, NULL, completion, operation, err);
+}
+
+shardy_status shardy_reader_get_async_with_context(shardy_reader *reader, const shardy_key *key,
+                                                   const shardy_context *context,
+                                                   const shardy_completion *completion,
+                                                   shardy_operation **operation, shardy_error *err)
+{
+    const struct call call = {reader, key, 1, context, false, completion, sfi_event_start(reader)};
     return submit(&call, operation, err);
 }
 
@@ -330,6 +343,15 @@ shardy_status shardy_reader_multi_get_async(shardy_reader *reader, const shardy_
                                             size_t count, const shardy_completion *completion,
                                             shardy_operation **operation, shardy_error *err)
 {
-    const struct call call = {reader, keys, count, true, completion, sfi_event_start(reader)};
+    return shardy_reader_multi_get_async_with_context(reader, keys, count, NULL, completion,
+                                                      operation, err);
+}
+
+shardy_status shardy_reader_multi_get_async_with_context(
+    shardy_reader *reader, const shardy_key *keys, size_t count, const shardy_context *context,
+    const shardy_completion *completion, shardy_operation **operation, shardy_error *err)
+{
+    const struct call call = {
+        reader, keys, count, context, true, completion, sfi_event_start(reader)};
     return submit(&call, operation, err);
 }

@@ -5,11 +5,11 @@
  */
 #include "reader/async_queue.h"
 
+#include "base/fork.h"
 #include "base/memory.h"
 #include "base/status.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -18,7 +18,7 @@
 struct shardy_queue {
     atomic_uint refs; /* the owner, and operations in flight */
     int fd;
-    pthread_mutex_t lock; /* guards the fields below */
+    struct sfi_mutex lock; /* guards the fields below */
     struct sfi_queued *first;
     struct sfi_queued *last;
     bool closed;
@@ -38,7 +38,7 @@ shardy_status shardy_queue_new(shardy_queue **out, shardy_error *err)
         return sfi_fail_errno(err, SHARDY_IO, error_number, "cannot make a completion queue");
     }
     atomic_init(&queue->refs, 1);
-    pthread_mutex_init(&queue->lock, NULL);
+    sfi_mutex_init(&queue->lock);
     *out = queue;
     return SHARDY_OK;
 }
@@ -53,7 +53,7 @@ void sfi_queue_release(shardy_queue *queue)
 {
     if (atomic_fetch_sub_explicit(&queue->refs, 1, memory_order_acq_rel) == 1) {
         (void)close(queue->fd);
-        pthread_mutex_destroy(&queue->lock);
+        sfi_mutex_destroy(&queue->lock);
         sfi_free(queue);
     }
 }
@@ -68,7 +68,7 @@ void sfi_queue_push(shardy_queue *queue, struct sfi_queued *entry)
 {
     const uint64_t one = 1;
     entry->next = NULL;
-    pthread_mutex_lock(&queue->lock);
+    (void)sfi_mutex_lock(&queue->lock);
     bool closed = queue->closed;
     if (!closed && queue->last) {
         queue->last->next = entry;
@@ -79,7 +79,7 @@ void sfi_queue_push(shardy_queue *queue, struct sfi_queued *entry)
         ssize_t written = write(queue->fd, &one, sizeof one); /* the count is 0: cannot block */
         (void)written;
     }
-    pthread_mutex_unlock(&queue->lock);
+    sfi_mutex_unlock(&queue->lock);
     if (closed) {
         drop(entry);
     }
@@ -93,7 +93,7 @@ int shardy_queue_fd(const shardy_queue *queue)
 bool shardy_queue_next(shardy_queue *queue, shardy_result *result)
 {
     uint64_t count;
-    pthread_mutex_lock(&queue->lock);
+    (void)sfi_mutex_lock(&queue->lock);
     struct sfi_queued *entry = queue->first;
     if (entry) {
         queue->first = entry->next;
@@ -103,7 +103,7 @@ bool shardy_queue_next(shardy_queue *queue, shardy_result *result)
             (void)got;
         }
     }
-    pthread_mutex_unlock(&queue->lock);
+    sfi_mutex_unlock(&queue->lock);
     if (!entry) {
         memset(result, 0, sizeof *result);
         return false;
@@ -118,12 +118,12 @@ void shardy_queue_free(shardy_queue *queue)
     if (!queue) {
         return;
     }
-    pthread_mutex_lock(&queue->lock);
+    (void)sfi_mutex_lock(&queue->lock);
     struct sfi_queued *entry = queue->first;
     queue->first = NULL;
     queue->last = NULL;
     queue->closed = true;
-    pthread_mutex_unlock(&queue->lock);
+    sfi_mutex_unlock(&queue->lock);
     while (entry) {
         struct sfi_queued *next = entry->next;
         drop(entry);

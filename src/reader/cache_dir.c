@@ -1,7 +1,9 @@
 /*
  * cache_dir.c - the directory of downloaded shards. Every name is opened relative to the directory
  * and without following symbolic links; the directory must belong to this user alone. Locks are
- * flock(2): they end with the process that holds them, however it ends.
+ * flock(2): they end with the process that holds them, however it ends. A forked child shares
+ * them: one that is given up is unlocked before it is closed, because the child may have inherited
+ * it open.
  */
 #include "reader/cache_dir.h"
 
@@ -64,16 +66,24 @@ shardy_status sfi_cache_dir_init(struct sfi_cache_dir *dir, const char *root, ui
     }
     snprintf(dir->path, size, "%s%s/" FOLDER, base, middle);
     dir->limit = limit;
-    pthread_mutex_init(&dir->lock, NULL);
+    sfi_mutex_init(&dir->lock);
     return SHARDY_OK;
 }
 
 void sfi_cache_dir_clear(struct sfi_cache_dir *dir)
 {
     if (dir->path) {
-        pthread_mutex_destroy(&dir->lock);
+        sfi_mutex_destroy(&dir->lock);
         sfi_free(dir->path);
         dir->path = NULL;
+    }
+}
+
+/* A child counts for itself: the parent's estimate grows old from here on. */
+static void lock_dir(struct sfi_cache_dir *dir)
+{
+    if (sfi_mutex_lock(&dir->lock)) {
+        dir->counted = false;
     }
 }
 
@@ -194,6 +204,7 @@ void sfi_cache_claim_release(int dir_fd, const char *name, int claim)
     if (claim >= 0) {
         lock_name(name, file);
         (void)unlinkat(dir_fd, file, 0);
+        (void)lock_file(claim, LOCK_UN);
         close(claim);
     }
 }
@@ -301,7 +312,7 @@ static shardy_status make_room(struct sfi_cache_dir *dir, int dir_fd, uint64_t n
                         " bytes (cache_bytes) of %s; raise it, or read ranges",
                         need, dir->limit, dir->path);
     }
-    pthread_mutex_lock(&dir->lock);
+    lock_dir(dir);
     uint64_t goal = dir->limit ? dir->limit - need : UINT64_MAX;
     if (!dir->counted) {
         (void)sweep_locked(dir, dir_fd, goal); /* also removes what killed makers left behind */
@@ -309,7 +320,7 @@ static shardy_status make_room(struct sfi_cache_dir *dir, int dir_fd, uint64_t n
         /* A little more than needed, so that not every download looks at the whole directory. */
         (void)sweep_locked(dir, dir_fd, goal - goal / 16);
     }
-    pthread_mutex_unlock(&dir->lock);
+    sfi_mutex_unlock(&dir->lock);
     return SHARDY_OK;
 }
 
@@ -327,9 +338,9 @@ static shardy_status reserve(struct sfi_cache_dir *dir, int dir_fd, int fd, uint
         if (failure == 0 || failure == EOPNOTSUPP || failure == ENOSYS) {
             return SHARDY_OK; /* where it is not supported, writing will tell */
         }
-        pthread_mutex_lock(&dir->lock);
+        lock_dir(dir);
         uint64_t freed = again && failure == ENOSPC ? sweep_locked(dir, dir_fd, 0) : 0;
-        pthread_mutex_unlock(&dir->lock);
+        sfi_mutex_unlock(&dir->lock);
         if (!freed) {
             return sfi_fail_errno(err, SHARDY_IO, failure,
                                   "no space for a shard of %" PRIu64 " bytes in %s", size,
@@ -376,8 +387,8 @@ shardy_status sfi_cache_publish(struct sfi_cache_dir *dir, int dir_fd, int fd, c
     }
     /* A maker's lock becomes a reader's, but not in one step: not before it has its name. */
     (void)lock_file(fd, LOCK_SH);
-    pthread_mutex_lock(&dir->lock);
+    lock_dir(dir);
     dir->total += size;
-    pthread_mutex_unlock(&dir->lock);
+    sfi_mutex_unlock(&dir->lock);
     return SHARDY_OK;
 }

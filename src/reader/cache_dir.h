@@ -14,9 +14,9 @@
 #ifndef SFI_READER_CACHE_DIR_H
 #define SFI_READER_CACHE_DIR_H
 
+#include "base/fork.h"
 #include "base/status.h"
 
-#include <pthread.h>
 #include <stdint.h>
 
 #define SFI_CACHE_NAME_SIZE 33
@@ -24,7 +24,7 @@
 struct sfi_cache_dir {
     char *path;     /* of the directory itself, for messages */
     uint64_t limit; /* bytes of all entries; 0 = none */
-    pthread_mutex_t lock;
+    struct sfi_mutex lock;
     uint64_t total; /* estimate of this process; exact after a sweep */
     bool counted;
 };

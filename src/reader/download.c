@@ -49,6 +49,7 @@ struct job {
 
     /* While downloading. */
     int fd;
+    char temp[SFI_CACHE_TEMP_SIZE]; /* "" = not made yet */
     uint8_t *digests;
     size_t digest_count;
     char checksum[SFI_CHECKSUM_SIZE];
@@ -304,19 +305,31 @@ static shardy_status check_content(struct job *job, shardy_error *err)
     return SHARDY_OK;
 }
 
+/* The first answer says that the object has the size of the manifest. Not before that other copies
+ * are evicted for it: a manifest that claims too much would empty the directory. */
+static shardy_status begin_copy(void *arg, uint64_t size, shardy_error *err)
+{
+    struct job *job = arg;
+    job->digest_count = (size_t)((size + SFI_BLOCK_BYTES - 1) / SFI_BLOCK_BYTES);
+    job->digests = sfi_calloc(job->digest_count, SFI_DIGEST_SIZE);
+    if (!job->digests) {
+        return sfi_fail_memory(err, job->digest_count * SFI_DIGEST_SIZE);
+    }
+    return sfi_cache_temp(&job->cache->dir, job->dir_fd, job->file_size, job->temp, &job->fd, err);
+}
+
 static shardy_status fill(struct job *job, struct sfi_store *store, const char *key,
                           shardy_error *err)
 {
     const struct sfi_download_identity *id = job->identity;
     uint8_t footer[FOOTER_SIZE];
-    struct sfi_transfer transfer = {
-        .store = store, .key = key, .size = id->size, .write = take_part, .arg = job};
+    struct sfi_transfer transfer = {.store = store,
+                                    .key = key,
+                                    .size = id->size,
+                                    .begin = begin_copy,
+                                    .write = take_part,
+                                    .arg = job};
     snprintf(transfer.etag, sizeof transfer.etag, "%s", id->etag ? id->etag : "");
-    job->digest_count = (size_t)((id->size + SFI_BLOCK_BYTES - 1) / SFI_BLOCK_BYTES);
-    job->digests = sfi_calloc(job->digest_count, SFI_DIGEST_SIZE);
-    if (!job->digests) {
-        return sfi_fail_memory(err, job->digest_count * SFI_DIGEST_SIZE);
-    }
     SFI_RETURN_IF_ERR(sfi_transfer_run(&transfer, err));
     SFI_RETURN_IF_ERR(check_content(job, err));
     make_footer(job, footer);
@@ -328,20 +341,21 @@ static shardy_status download(struct job *job, struct sfi_store *store, const ch
                               struct sfi_mapping *image, shardy_error *err)
 {
     struct sfi_cache_dir *dir = &job->cache->dir;
-    char temp[SFI_CACHE_TEMP_SIZE];
     shardy_status st = SHARDY_OK;
     bool named = false;
-    SFI_RETURN_IF_ERR(sfi_cache_temp(dir, job->dir_fd, job->file_size, temp, &job->fd, err));
     SFI_TRY(fill(job, store, key, err));
     SFI_TRY(map_file(job, job->fd, image, err));
-    SFI_TRY(sfi_cache_publish(dir, job->dir_fd, job->fd, temp, job->name, job->file_size, err));
+    SFI_TRY(
+        sfi_cache_publish(dir, job->dir_fd, job->fd, job->temp, job->name, job->file_size, err));
     named = true;
     keep(image, job->fd);
     job->fd = -1;
 out:
     if (!named) {
         sfi_mapping_release(image);
-        (void)unlinkat(job->dir_fd, temp, 0);
+        if (job->fd >= 0) {
+            (void)unlinkat(job->dir_fd, job->temp, 0);
+        }
     }
     if (job->fd >= 0) {
         close(job->fd);

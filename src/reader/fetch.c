@@ -15,22 +15,22 @@ void sfi_fetcher_init(struct sfi_fetcher *fetcher, struct sfi_store *store, int6
     atomic_init(&fetcher->resident, 0);
     atomic_init(&fetcher->stamp, 0);
     atomic_flag_clear(&fetcher->trimming);
-    pthread_mutex_init(&fetcher->lock, NULL);
+    sfi_mutex_init(&fetcher->lock);
     pthread_cond_init(&fetcher->idle, NULL);
 }
 
 void sfi_fetcher_drain(struct sfi_fetcher *fetcher)
 {
-    pthread_mutex_lock(&fetcher->lock);
+    sfi_fetcher_lock(fetcher);
     while (fetcher->flights) {
-        pthread_cond_wait(&fetcher->idle, &fetcher->lock);
+        sfi_mutex_wait(&fetcher->lock, &fetcher->idle);
     }
-    pthread_mutex_unlock(&fetcher->lock);
+    sfi_fetcher_unlock(fetcher);
 }
 
 void sfi_fetcher_destroy(struct sfi_fetcher *fetcher)
 {
-    pthread_mutex_destroy(&fetcher->lock);
+    sfi_mutex_destroy(&fetcher->lock);
     pthread_cond_destroy(&fetcher->idle);
 }
 
@@ -39,25 +39,25 @@ void sfi_fetcher_destroy(struct sfi_fetcher *fetcher)
 
 static void link_shard(struct sfi_fetcher *fetcher, struct sfi_remote_shard *shard)
 {
-    pthread_mutex_lock(&fetcher->lock);
+    sfi_fetcher_lock(fetcher);
     struct sfi_remote_shard *at = fetcher->shards;
     shard->next = at ? at : shard;
     shard->previous = at ? at->previous : shard;
     shard->previous->next = shard;
     shard->next->previous = shard;
     fetcher->shards = shard;
-    pthread_mutex_unlock(&fetcher->lock);
+    sfi_fetcher_unlock(fetcher);
 }
 
 static void unlink_shard(struct sfi_fetcher *fetcher, struct sfi_remote_shard *shard)
 {
-    pthread_mutex_lock(&fetcher->lock);
+    sfi_fetcher_lock(fetcher);
     shard->previous->next = shard->next;
     shard->next->previous = shard->previous;
     if (fetcher->shards == shard) {
         fetcher->shards = shard->next == shard ? NULL : shard->next;
     }
-    pthread_mutex_unlock(&fetcher->lock);
+    sfi_fetcher_unlock(fetcher);
 }
 
 shardy_status sfi_remote_shard_new(struct sfi_fetcher *fetcher, uint32_t db_id, char *db_key,
@@ -115,25 +115,25 @@ static bool try_acquire(struct sfi_remote_shard *shard)
 static struct sfi_remote_shard *next_turn(struct sfi_fetcher *fetcher)
 {
     struct sfi_remote_shard *shard = NULL;
-    pthread_mutex_lock(&fetcher->lock);
+    sfi_fetcher_lock(fetcher);
     if (fetcher->shards) {
         fetcher->shards = fetcher->shards->next;
         shard = try_acquire(fetcher->shards) ? fetcher->shards : NULL;
     }
-    pthread_mutex_unlock(&fetcher->lock);
+    sfi_fetcher_unlock(fetcher);
     return shard;
 }
 
 static size_t count_shards(struct sfi_fetcher *fetcher)
 {
     size_t count = 0;
-    pthread_mutex_lock(&fetcher->lock);
+    sfi_fetcher_lock(fetcher);
     const struct sfi_remote_shard *at = fetcher->shards;
     do {
         count += at != NULL;
         at = at ? at->next : NULL;
     } while (at != fetcher->shards);
-    pthread_mutex_unlock(&fetcher->lock);
+    sfi_fetcher_unlock(fetcher);
     return count;
 }
 

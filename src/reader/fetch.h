@@ -14,6 +14,7 @@
 #ifndef SFI_READER_FETCH_H
 #define SFI_READER_FETCH_H
 
+#include "base/fork.h"
 #include "shard/remote.h"
 #include "shard/shard.h"
 #include "store/store.h"
@@ -58,13 +59,16 @@ struct sfi_fetcher {
     _Atomic int64_t resident; /* below zero while a fill is not yet counted */
     _Atomic uint64_t stamp;   /* counts arrivals */
     atomic_flag trimming;
-    pthread_mutex_t lock;
-    pthread_cond_t idle; /* no flight is left */
+    struct sfi_mutex lock; /* taken by sfi_fetcher_lock */
+    pthread_cond_t idle;   /* no flight is left */
     size_t flights;
     uint64_t waves;
     struct sfi_remote_shard *shards; /* any one of the ring */
 };
 
+/* In a forked child, requests of the parent are forgotten first. */
+void sfi_fetcher_lock(struct sfi_fetcher *fetcher);
+void sfi_fetcher_unlock(struct sfi_fetcher *fetcher);
 void sfi_fetcher_init(struct sfi_fetcher *fetcher, struct sfi_store *store, int64_t budget);
 /* Wait for the last flight. Not from a thread of the store. */
 void sfi_fetcher_drain(struct sfi_fetcher *fetcher);

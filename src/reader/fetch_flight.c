@@ -48,6 +48,29 @@ static void flight_unref(struct sfi_flight *flight)
     }
 }
 
+void sfi_fetcher_lock(struct sfi_fetcher *fetcher)
+{
+    if (!sfi_mutex_lock(&fetcher->lock)) {
+        return;
+    }
+    /* A forked child: the answers go to the parent. What waits for them here is left alone. */
+    struct sfi_remote_shard *shard = fetcher->shards;
+    do {
+        for (; shard && shard->flights; shard->flights = shard->flights->next) {
+            shard->flights->listed = false;
+        }
+        shard = shard ? shard->next : NULL;
+    } while (shard != fetcher->shards);
+    fetcher->flights = 0;
+    atomic_flag_clear(&fetcher->trimming);
+    pthread_cond_init(&fetcher->idle, NULL);
+}
+
+void sfi_fetcher_unlock(struct sfi_fetcher *fetcher)
+{
+    sfi_mutex_unlock(&fetcher->lock);
+}
+
 static void unlink_flight(struct sfi_flight *flight)
 {
     struct sfi_flight **link = &flight->shard->flights;
@@ -206,25 +229,25 @@ static void flight_done(struct sfi_store_request *request)
     sfi_buf_clear(&request->data);
     atomic_fetch_add(&fetcher->resident, (int64_t)added);
 
-    pthread_mutex_lock(&fetcher->lock);
+    sfi_fetcher_lock(fetcher);
     unlink_flight(flight);
     flight->landed = true;
     if (st == SHARDY_OK) {
         record_arrival(flight);
     }
     struct sfi_fetch *ready = wake_waiting(flight, st, &error);
-    pthread_mutex_unlock(&fetcher->lock);
+    sfi_fetcher_unlock(fetcher);
 
     run_ready(ready);
     if (fetcher->budget < INT64_MAX / 2) {
         sfi_fetcher_trim(fetcher, 2 * fetcher->budget, 1);
     }
     flight_unref(flight);
-    pthread_mutex_lock(&fetcher->lock);
+    sfi_fetcher_lock(fetcher);
     if (--fetcher->flights == 0) {
         pthread_cond_broadcast(&fetcher->idle);
     }
-    pthread_mutex_unlock(&fetcher->lock); /* the fetcher may be gone from here on */
+    sfi_fetcher_unlock(fetcher); /* the fetcher may be gone from here on */
 }
 
 /* --- a wave ------------------------------------------------------------------------------------
@@ -426,9 +449,9 @@ static void submit(struct sfi_fetcher *fetcher, struct launch *launch)
         return;
     }
     sfi_store_submit(fetcher->store, launch->requests, launch->count);
-    pthread_mutex_lock(&fetcher->lock);
+    sfi_fetcher_lock(fetcher);
     struct sfi_flight *kill = mark_submitted(launch);
-    pthread_mutex_unlock(&fetcher->lock);
+    sfi_fetcher_unlock(fetcher);
     kill_flights(fetcher, kill);
     for (size_t i = 0; i < launch->count; i++) {
         flight_unref(launch->requests[i]->arg);
@@ -452,7 +475,7 @@ static bool begin(struct sfi_fetch *fetch, struct sfi_wants *wants, uint64_t sin
         wants->count = wants->count < SFI_WAVE_REQUESTS ? wants->count : SFI_WAVE_REQUESTS;
         st = sfi_thrash_check(&fetch->thrash, wants, progress, fetcher->budget, &error);
     }
-    pthread_mutex_lock(&fetcher->lock);
+    sfi_fetcher_lock(fetcher);
     free_waits(fetch);
     if (fetch->cancelled) {
         st = sfi_fail(&error, SHARDY_CANCELLED, "cancelled by the caller");
@@ -465,7 +488,7 @@ static bool begin(struct sfi_fetch *fetch, struct sfi_wants *wants, uint64_t sin
     } else {
         fail_fetch(fetch, st, &error);
     }
-    pthread_mutex_unlock(&fetcher->lock);
+    sfi_fetcher_unlock(fetcher);
     return st == SHARDY_OK;
 }
 
@@ -478,15 +501,15 @@ bool sfi_fetch_start(struct sfi_fetch *fetch, struct sfi_wants *wants, uint64_t 
     }
     submit(fetch->fetcher, &launch);
     sfi_free(launch.requests);
-    pthread_mutex_lock(&fetch->fetcher->lock);
+    sfi_fetcher_lock(fetch->fetcher);
     bool pending = --fetch->pending > 0;
     if (pending && !fetch->ready) {
         while (fetch->pending) {
-            pthread_cond_wait(fetch->wake, &fetch->fetcher->lock);
+            sfi_mutex_wait(&fetch->fetcher->lock, fetch->wake);
         }
         pending = false;
     }
-    pthread_mutex_unlock(&fetch->fetcher->lock);
+    sfi_fetcher_unlock(fetch->fetcher);
     return pending;
 }
 
@@ -539,7 +562,7 @@ void sfi_fetch_cancel(struct sfi_fetch *fetch)
     struct sfi_fetcher *fetcher = fetch->fetcher;
     struct sfi_flight *kill = NULL;
     shardy_error error = SHARDY_ERROR_INIT;
-    pthread_mutex_lock(&fetcher->lock);
+    sfi_fetcher_lock(fetcher);
     bool waited = fetch->pending > 0;
     fetch->cancelled = true;
     if (waited) {
@@ -548,7 +571,7 @@ void sfi_fetch_cancel(struct sfi_fetch *fetch)
         fail_fetch(fetch, SHARDY_CANCELLED, &error);
     }
     bool ready = waited && fetch->pending == 0;
-    pthread_mutex_unlock(&fetcher->lock);
+    sfi_fetcher_unlock(fetcher);
     kill_flights(fetcher, kill);
     if (ready) {
         fetch->ready(fetch);

@@ -10,26 +10,33 @@
 /* Keys prepared at a time: their lookups stay on the stack and in the cache. */
 #define CHUNK 128u
 
-/* See sfi_lookup_prepare; inlined into the loop over a batch. */
-static inline shardy_status encode(shardy_snapshot *snapshot, const shardy_key *key,
+shardy_status sfi_lookup_where(shardy_snapshot *snapshot, const shardy_context *context,
+                               uint32_t *where, shardy_error *err)
+{
+    *where = SFI_BY_KEY;
+    return context ? sfi_route_find(&snapshot->route, NULL, context, false, where, err) : SHARDY_OK;
+}
+
+/* See sfi_lookup_prepare; inlined into the loop over a batch. With hash sharding `where` is always
+ * SFI_BY_KEY. */
+static inline shardy_status encode(shardy_snapshot *snapshot, const shardy_key *key, uint32_t where,
                                    uint8_t buffer[8], struct sfi_lookup *lookup, uint32_t *db_id,
                                    shardy_error *err)
 {
     const void *data;
     size_t size;
-    if (snapshot->route.sharding != SHARDY_SHARDING_HASH) {
-        return sfi_fail(err, SHARDY_UNSUPPORTED,
-                        "snapshot is CEL-sharded: keys cannot be routed by this release; scan it");
-    }
     if (snapshot->encoding == SHARDY_KEY_U64BE && key->kind <= SHARDY_KIND_UINT &&
-        key->number <= INT64_MAX) {
+        key->number <= INT64_MAX && !snapshot->route.cel) {
         *db_id = sfi_modulo(&snapshot->route.modulus, sfi_digest_u64(key->number));
         sfi_put_u64be(buffer, key->number);
         lookup->key = buffer;
         lookup->key_size = 8;
         lookup->prefix = key->number;
     } else {
-        SFI_RETURN_IF_ERR(sfi_route_key(&snapshot->route, key, db_id, err));
+        *db_id = where;
+        if (where == SFI_BY_KEY) {
+            SFI_RETURN_IF_ERR(sfi_route_find(&snapshot->route, key, NULL, false, db_id, err));
+        }
         SFI_RETURN_IF_ERR(shardy_key_encode(key, snapshot->encoding, buffer, &data, &size, err));
         lookup->key = data;
         lookup->key_size = (uint32_t)size;
@@ -38,18 +45,22 @@ static inline shardy_status encode(shardy_snapshot *snapshot, const shardy_key *
     return SHARDY_OK;
 }
 
-shardy_status sfi_lookup_prepare(shardy_snapshot *snapshot, const shardy_key *key,
+shardy_status sfi_lookup_prepare(shardy_snapshot *snapshot, const shardy_key *key, uint32_t where,
                                  uint8_t buffer[8], struct sfi_lookup *lookup, uint32_t *db_id,
                                  shardy_error *err)
 {
-    return encode(snapshot, key, buffer, lookup, db_id, err);
+    return encode(snapshot, key, where, buffer, lookup, db_id, err);
 }
 
-static shardy_status prepare(shardy_snapshot *snapshot, const shardy_key *key, uint8_t buffer[8],
-                             struct sfi_lookup *lookup, shardy_error *err)
+static shardy_status prepare(shardy_snapshot *snapshot, const shardy_key *key, uint32_t where,
+                             uint8_t buffer[8], struct sfi_lookup *lookup, shardy_error *err)
 {
     uint32_t db_id;
-    SFI_RETURN_IF_ERR(encode(snapshot, key, buffer, lookup, &db_id, err));
+    SFI_RETURN_IF_ERR(encode(snapshot, key, where, buffer, lookup, &db_id, err));
+    if (__builtin_expect(db_id == SFI_NO_SHARD, 0)) {
+        lookup->shard = NULL;
+        return SHARDY_OK;
+    }
     return sfi_snapshot_shard(snapshot, db_id, &lookup->shard, err);
 }
 
@@ -132,13 +143,14 @@ static shardy_status collect(struct sfi_items_owner *owner, struct sfi_lookup *l
 }
 
 static shardy_status look_up_chunk(struct sfi_items_owner *owner, const shardy_key *keys,
-                                   size_t first, size_t count, shardy_error *err)
+                                   uint32_t where, size_t first, size_t count, shardy_error *err)
 {
     struct sfi_lookup lookups[CHUNK];
     uint8_t buffers[CHUNK][8];
     size_t failed = 0;
     for (size_t i = 0; i < count; i++) {
-        shardy_status st = prepare(owner->snapshot, &keys[first + i], buffers[i], &lookups[i], err);
+        shardy_status st =
+            prepare(owner->snapshot, &keys[first + i], where, buffers[i], &lookups[i], err);
         if (st != SHARDY_OK) {
             sfi_lookup_name_key(&keys[first + i], first + i, err);
             return st;
@@ -184,11 +196,11 @@ struct sfi_items_owner *sfi_items_new(shardy_snapshot *snapshot, unsigned stripe
 }
 
 static shardy_status fetch_items(struct sfi_items_owner *owner, const shardy_key *keys,
-                                 size_t count, shardy_error *err)
+                                 size_t count, uint32_t where, shardy_error *err)
 {
     struct sfi_wave wave;
     shardy_status st;
-    SFI_TRY(sfi_wave_init(&wave, owner->snapshot, keys, count, true, false, err));
+    SFI_TRY(sfi_wave_init(&wave, owner->snapshot, keys, count, where, true, false, err));
     SFI_TRY(sfi_wave_run(&wave, err));
     st = sfi_wave_take_items(&wave, owner, err);
 out:
@@ -197,7 +209,7 @@ out:
 }
 
 shardy_status sfi_get_items(shardy_snapshot *snapshot, unsigned stripe, const shardy_key *keys,
-                            size_t count, shardy_items *items, shardy_error *err)
+                            size_t count, uint32_t where, shardy_items *items, shardy_error *err)
 {
     struct sfi_items_owner *owner = sfi_items_new(snapshot, stripe, count);
     shardy_status st = SHARDY_OK;
@@ -208,11 +220,11 @@ shardy_status sfi_get_items(shardy_snapshot *snapshot, unsigned stripe, const sh
             err, count < SIZE_MAX / sizeof(shardy_item) ? count * sizeof(shardy_item) : SIZE_MAX);
     }
     if (snapshot->access) {
-        SFI_TRY(fetch_items(owner, keys, count, err));
+        SFI_TRY(fetch_items(owner, keys, count, where, err));
     } else {
         for (size_t first = 0; first < count; first += CHUNK) {
             size_t n = count - first < CHUNK ? count - first : CHUNK;
-            SFI_TRY(look_up_chunk(owner, keys, first, n, err));
+            SFI_TRY(look_up_chunk(owner, keys, where, first, n, err));
         }
     }
     items->items = owner->items;
@@ -238,10 +250,11 @@ void shardy_items_clear(shardy_items *items)
 /* Not inlined: a wave is large, and most lookups are on mapped shards. */
 static __attribute__((noinline)) shardy_status fetch_value(shardy_snapshot *snapshot,
                                                            unsigned stripe, const shardy_key *key,
-                                                           shardy_value *value, shardy_error *err)
+                                                           uint32_t where, shardy_value *value,
+                                                           shardy_error *err)
 {
     struct sfi_wave wave;
-    shardy_status st = sfi_wave_init(&wave, snapshot, key, 1, false, false, err);
+    shardy_status st = sfi_wave_init(&wave, snapshot, key, 1, where, false, false, err);
     if (st == SHARDY_OK) {
         st = sfi_wave_run(&wave, err);
     }
@@ -256,16 +269,16 @@ static __attribute__((noinline)) shardy_status fetch_value(shardy_snapshot *snap
 }
 
 shardy_status sfi_get_value(shardy_snapshot *snapshot, unsigned stripe, const shardy_key *key,
-                            shardy_value *value, shardy_error *err)
+                            uint32_t where, shardy_value *value, shardy_error *err)
 {
     struct sfi_lookup lookup = {0};
     uint8_t buffer[8];
     size_t failed;
     memset(value, 0, sizeof *value);
     if (__builtin_expect(snapshot->access != NULL, 0)) {
-        return fetch_value(snapshot, stripe, key, value, err);
+        return fetch_value(snapshot, stripe, key, where, value, err);
     }
-    shardy_status st = prepare(snapshot, key, buffer, &lookup, err);
+    shardy_status st = prepare(snapshot, key, where, buffer, &lookup, err);
     if (st == SHARDY_OK) {
         st = answer(&lookup, 1, &failed, err);
     }
@@ -294,20 +307,65 @@ void shardy_value_clear(shardy_value *value)
     }
 }
 
+shardy_status sfi_get_value_at(shardy_snapshot *snapshot, unsigned stripe, const shardy_key *key,
+                               const shardy_context *context, shardy_value *value,
+                               shardy_error *err)
+{
+    uint32_t where;
+    memset(value, 0, sizeof *value);
+    shardy_status st = sfi_lookup_where(snapshot, context, &where, err);
+    if (st != SHARDY_OK) {
+        sfi_snapshot_unref(snapshot, stripe);
+        return st;
+    }
+    return sfi_get_value(snapshot, stripe, key, where, value, err);
+}
+
+shardy_status sfi_get_items_at(shardy_snapshot *snapshot, unsigned stripe, const shardy_key *keys,
+                               size_t count, const shardy_context *context, shardy_items *items,
+                               shardy_error *err)
+{
+    uint32_t where;
+    memset(items, 0, sizeof *items);
+    shardy_status st = sfi_lookup_where(snapshot, context, &where, err);
+    if (st != SHARDY_OK) {
+        sfi_snapshot_unref(snapshot, stripe);
+        return st;
+    }
+    return sfi_get_items(snapshot, stripe, keys, count, where, items, err);
+}
+
 shardy_status shardy_snapshot_get(shardy_snapshot *snapshot, const shardy_key *key,
                                   shardy_value *value, shardy_error *err)
 {
     unsigned stripe = sfi_stripe();
     sfi_snapshot_ref(snapshot, stripe);
-    return sfi_get_value(snapshot, stripe, key, value, err);
+    return sfi_get_value(snapshot, stripe, key, SFI_BY_KEY, value, err);
+}
+
+shardy_status shardy_snapshot_get_with_context(shardy_snapshot *snapshot, const shardy_key *key,
+                                               const shardy_context *context, shardy_value *value,
+                                               shardy_error *err)
+{
+    unsigned stripe = sfi_stripe();
+    sfi_snapshot_ref(snapshot, stripe);
+    return sfi_get_value_at(snapshot, stripe, key, context, value, err);
 }
 
 shardy_status shardy_snapshot_multi_get(shardy_snapshot *snapshot, const shardy_key *keys,
                                         size_t count, shardy_items *items, shardy_error *err)
 {
+    return shardy_snapshot_multi_get_with_context(snapshot, keys, count, NULL, items, err);
+}
+
+shardy_status shardy_snapshot_multi_get_with_context(shardy_snapshot *snapshot,
+                                                     const shardy_key *keys, size_t count,
+                                                     const shardy_context *context,
+                                                     shardy_items *items, shardy_error *err)
+{
     unsigned stripe = sfi_stripe();
     sfi_snapshot_ref(snapshot, stripe);
-    return sfi_get_items(snapshot, stripe, keys, count, items, err);
+    return sfi_get_items_at(snapshot, stripe, keys, count, context, items, err);
 }
 
 /* --- on a reader: the same, with events --------------------------------------------------------
@@ -344,7 +402,21 @@ shardy_status shardy_reader_get(shardy_reader *reader, const shardy_key *key, sh
     uint64_t start = sfi_event_start(reader);
     memset(value, 0, sizeof *value);
     SFI_RETURN_IF_ERR(sfi_reader_acquire(reader, &snapshot, &stripe, err));
-    SFI_RETURN_IF_ERR(sfi_get_value(snapshot, stripe, key, value, err));
+    SFI_RETURN_IF_ERR(sfi_get_value(snapshot, stripe, key, SFI_BY_KEY, value, err));
+    sfi_emit_get(reader, start, value->data != NULL);
+    return SHARDY_OK;
+}
+
+shardy_status shardy_reader_get_with_context(shardy_reader *reader, const shardy_key *key,
+                                             const shardy_context *context, shardy_value *value,
+                                             shardy_error *err)
+{
+    shardy_snapshot *snapshot;
+    unsigned stripe;
+    uint64_t start = sfi_event_start(reader);
+    memset(value, 0, sizeof *value);
+    SFI_RETURN_IF_ERR(sfi_reader_acquire(reader, &snapshot, &stripe, err));
+    SFI_RETURN_IF_ERR(sfi_get_value_at(snapshot, stripe, key, context, value, err));
     sfi_emit_get(reader, start, value->data != NULL);
     return SHARDY_OK;
 }
@@ -372,12 +444,19 @@ shardy_status shardy_reader_get_copy(shardy_reader *reader, const shardy_key *ke
 shardy_status shardy_reader_multi_get(shardy_reader *reader, const shardy_key *keys, size_t count,
                                       shardy_items *items, shardy_error *err)
 {
+    return shardy_reader_multi_get_with_context(reader, keys, count, NULL, items, err);
+}
+
+shardy_status shardy_reader_multi_get_with_context(shardy_reader *reader, const shardy_key *keys,
+                                                   size_t count, const shardy_context *context,
+                                                   shardy_items *items, shardy_error *err)
+{
     shardy_snapshot *snapshot;
     unsigned stripe;
     uint64_t start = sfi_event_start(reader);
     memset(items, 0, sizeof *items);
     SFI_RETURN_IF_ERR(sfi_reader_acquire(reader, &snapshot, &stripe, err));
-    SFI_RETURN_IF_ERR(sfi_get_items(snapshot, stripe, keys, count, items, err));
+    SFI_RETURN_IF_ERR(sfi_get_items_at(snapshot, stripe, keys, count, context, items, err));
     sfi_emit_multi_get(reader, start, count);
     return SHARDY_OK;
 }

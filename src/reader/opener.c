@@ -7,13 +7,22 @@
 #include "base/memory.h"
 #include "reader/access.h"
 
-#include <unistd.h>
-
 void sfi_opener_init(struct sfi_opener *opener)
 {
     memset(opener, 0, sizeof *opener);
-    pthread_mutex_init(&opener->lock, NULL);
+    sfi_mutex_init(&opener->lock);
     pthread_cond_init(&opener->wake, NULL);
+}
+
+static void lock_opener(struct sfi_opener *opener)
+{
+    if (sfi_mutex_lock(&opener->lock)) {
+        pthread_cond_init(&opener->wake, NULL); /* threads of the parent waited on the old one */
+        opener->first = NULL;
+        opener->last = NULL;
+        opener->thread_count = 0;
+        opener->idle = 0;
+    }
 }
 
 static struct sfi_job *take_job(struct sfi_opener *opener)
@@ -29,35 +38,28 @@ static struct sfi_job *take_job(struct sfi_opener *opener)
 static void *work(void *arg)
 {
     struct sfi_opener *opener = arg;
-    pthread_mutex_lock(&opener->lock);
+    lock_opener(opener);
     for (;;) {
         struct sfi_job *job = take_job(opener);
         if (job) {
-            pthread_mutex_unlock(&opener->lock);
+            sfi_mutex_unlock(&opener->lock);
             job->run(job);
-            pthread_mutex_lock(&opener->lock);
+            lock_opener(opener);
         } else if (opener->stop) {
             break;
         } else {
             opener->idle++;
-            pthread_cond_wait(&opener->wake, &opener->lock);
+            sfi_mutex_wait(&opener->lock, &opener->wake);
             opener->idle--;
         }
     }
-    pthread_mutex_unlock(&opener->lock);
+    sfi_mutex_unlock(&opener->lock);
     return NULL;
 }
 
 /* With the lock held. */
 static void start_thread(struct sfi_opener *opener)
 {
-    int pid = (int)getpid();
-    if (opener->pid != pid) {
-        pthread_cond_init(&opener->wake, NULL); /* threads of the parent waited on the old one */
-        opener->pid = pid;
-        opener->thread_count = 0;
-        opener->idle = 0;
-    }
     if (!opener->idle && opener->thread_count < SFI_OPENER_THREADS &&
         pthread_create(&opener->threads[opener->thread_count], NULL, work, opener) == 0) {
         opener->thread_count++;
@@ -66,7 +68,7 @@ static void start_thread(struct sfi_opener *opener)
 
 shardy_status sfi_opener_submit(struct sfi_opener *opener, struct sfi_job *job, shardy_error *err)
 {
-    pthread_mutex_lock(&opener->lock);
+    lock_opener(opener);
     start_thread(opener);
     bool ok = opener->thread_count > 0;
     if (ok) {
@@ -79,7 +81,7 @@ shardy_status sfi_opener_submit(struct sfi_opener *opener, struct sfi_job *job, 
         opener->last = job;
         pthread_cond_signal(&opener->wake);
     }
-    pthread_mutex_unlock(&opener->lock);
+    sfi_mutex_unlock(&opener->lock);
     return ok ? SHARDY_OK
               : sfi_fail(err, SHARDY_NO_MEMORY,
                          "no thread can be started to download shards: raise the limit of "
@@ -89,7 +91,7 @@ shardy_status sfi_opener_submit(struct sfi_opener *opener, struct sfi_job *job, 
 bool sfi_opener_remove(struct sfi_opener *opener, struct sfi_job *job)
 {
     struct sfi_job *previous = NULL;
-    pthread_mutex_lock(&opener->lock);
+    lock_opener(opener);
     struct sfi_job *at = opener->first;
     while (at && at != job) {
         previous = at;
@@ -99,18 +101,18 @@ bool sfi_opener_remove(struct sfi_opener *opener, struct sfi_job *job)
         *(previous ? &previous->next : &opener->first) = at->next;
         opener->last = opener->last == at ? previous : opener->last;
     }
-    pthread_mutex_unlock(&opener->lock);
+    sfi_mutex_unlock(&opener->lock);
     return at != NULL;
 }
 
 void sfi_opener_stop(struct sfi_opener *opener)
 {
-    pthread_mutex_lock(&opener->lock);
-    unsigned count = opener->pid == (int)getpid() ? opener->thread_count : 0;
+    lock_opener(opener);
+    unsigned count = opener->thread_count;
     opener->stop = true;
     opener->thread_count = 0;
     pthread_cond_broadcast(&opener->wake);
-    pthread_mutex_unlock(&opener->lock);
+    sfi_mutex_unlock(&opener->lock);
     for (unsigned i = 0; i < count; i++) {
         pthread_join(opener->threads[i], NULL);
     }
@@ -119,8 +121,6 @@ void sfi_opener_stop(struct sfi_opener *opener)
 void sfi_opener_destroy(struct sfi_opener *opener)
 {
     sfi_opener_stop(opener);
-    pthread_mutex_destroy(&opener->lock);
-    if (opener->pid == (int)getpid()) { /* otherwise threads of the parent wait on it for ever */
-        pthread_cond_destroy(&opener->wake);
-    }
+    sfi_mutex_destroy(&opener->lock);
+    pthread_cond_destroy(&opener->wake);
 }

@@ -22,13 +22,13 @@ shardy_status sfi_reader_acquire(shardy_reader *reader, shardy_snapshot **snapsh
                                  unsigned *stripe, shardy_error *err)
 {
     unsigned at = sfi_stripe();
-    pthread_mutex_t *lock = &reader->stripes->at[at].lock;
-    pthread_mutex_lock(lock);
+    struct sfi_mutex *lock = &reader->stripes->at[at].lock;
+    sfi_mutex_lock_plain(lock);
     *snapshot = reader->current;
     if (*snapshot) {
         (*snapshot)->counts[at].refs++;
     }
-    pthread_mutex_unlock(lock);
+    sfi_mutex_unlock_plain(lock);
     *stripe = at;
     return *snapshot ? SHARDY_OK : closed_error(err);
 }
@@ -291,7 +291,7 @@ shardy_status sfi_reader_open_on(const shardy_reader_options *options, struct sf
     if (!reader) {
         return sfi_fail_memory(err, sizeof *reader);
     }
-    pthread_mutex_init(&reader->refresh_lock, NULL);
+    sfi_mutex_init(&reader->refresh_lock);
     reader->stripes = sfi_stripes_new();
     shardy_status st = reader->stripes ? open_reader(reader, &known, store, err)
                                        : sfi_fail_memory(err, sizeof *reader->stripes);
@@ -339,7 +339,7 @@ void shardy_reader_free(shardy_reader *reader)
     sfi_access_release(reader->access);
     sfi_store_release(reader->store);
     sfi_stripes_release(reader->stripes);
-    pthread_mutex_destroy(&reader->refresh_lock);
+    sfi_mutex_destroy(&reader->refresh_lock);
     sfi_free(reader->url);
     sfi_free(reader);
 }
@@ -431,7 +431,7 @@ shardy_status shardy_reader_refresh(shardy_reader *reader, bool *changed, shardy
     shardy_snapshot *before;
     unsigned stripe;
     *changed = false;
-    pthread_mutex_lock(&reader->refresh_lock);
+    sfi_mutex_lock_plain(&reader->refresh_lock);
     shardy_status st = sfi_reader_acquire(reader, &before, &stripe, err);
     if (st == SHARDY_OK) {
         if (reader->pinned) {
@@ -441,7 +441,7 @@ shardy_status shardy_reader_refresh(shardy_reader *reader, bool *changed, shardy
         }
         sfi_snapshot_unref(before, stripe);
     }
-    pthread_mutex_unlock(&reader->refresh_lock);
+    sfi_mutex_unlock_plain(&reader->refresh_lock);
     return st;
 }
 
@@ -476,15 +476,9 @@ shardy_status shardy_reader_route(shardy_reader *reader, const shardy_key *key,
 {
     shardy_snapshot *snapshot;
     unsigned stripe;
-    shardy_status st;
     *db_id = 0;
     SFI_RETURN_IF_ERR(sfi_reader_acquire(reader, &snapshot, &stripe, err));
-    if (snapshot->router) {
-        st = shardy_router_route(snapshot->router, key, context, db_id, err);
-    } else {
-        st = sfi_fail(err, SHARDY_UNSUPPORTED,
-                      "snapshot is CEL-sharded: keys cannot be routed by this release");
-    }
+    shardy_status st = shardy_router_route(snapshot->router, key, context, db_id, err);
     sfi_snapshot_unref(snapshot, stripe);
     return st;
 }

@@ -23,6 +23,7 @@
 #ifndef SFI_READER_READER_INTERNAL_H
 #define SFI_READER_READER_INTERNAL_H
 
+#include "base/fork.h"
 #include "base/observe.h"
 #include "key/key.h"
 #include "manifest/manifest_store.h"
@@ -50,8 +51,8 @@ struct sfi_open_shard {
 
 /* One cache line each, wherever the allocator puts them. */
 struct sfi_stripe_lock {
-    pthread_mutex_t lock;
-    char pad[128 - sizeof(pthread_mutex_t)];
+    struct sfi_mutex lock;
+    char pad[128 - sizeof(struct sfi_mutex)];
 };
 
 struct sfi_stripe_count {
@@ -95,7 +96,7 @@ struct shardy_snapshot {
      * `opening` telling other threads to wait for the one that opens a shard.
      */
     _Atomic(struct sfi_open_shard *) *slots;
-    pthread_mutex_t slots_lock;
+    struct sfi_mutex slots_lock; /* taken by sfi_slots_lock */
     pthread_cond_t slots_changed;
     uint8_t *opening;            /* bitmap */
     _Atomic uint64_t downloaded; /* bytes of shards that were, or are being, downloaded */
@@ -139,6 +140,8 @@ shardy_status sfi_snapshot_try_shard(shardy_snapshot *snapshot, uint32_t db_id,
 /* Open several shards of a remote store at once. May block. */
 shardy_status sfi_snapshot_open_some(shardy_snapshot *snapshot, const uint32_t *db_ids,
                                      size_t count, shardy_error *err);
+/* In a forked child, nobody is opening a shard any more. */
+void sfi_slots_lock(shardy_snapshot *snapshot);
 /* Whether objects of open shards were found replaced. */
 bool sfi_snapshot_replaced(shardy_snapshot *snapshot);
 
@@ -159,8 +162,15 @@ unsigned sfi_stripe(void);
 
 /* Parts of lookups on a snapshot that the caller holds. */
 
-/* Stored bytes, prefix and shard of a key. `buffer` holds integer keys. */
-shardy_status sfi_lookup_prepare(shardy_snapshot *snapshot, const shardy_key *key,
+/*
+ * Where the keys of a call are: every key where it is routed to, all of them in one shard, which a
+ * routing context tells, or nowhere (SFI_NO_SHARD).
+ */
+#define SFI_BY_KEY (SFI_NO_SHARD - 1)
+shardy_status sfi_lookup_where(shardy_snapshot *snapshot, const shardy_context *context,
+                               uint32_t *where, shardy_error *err);
+/* Stored bytes, prefix and shard (or SFI_NO_SHARD) of a key. `buffer` holds integer keys. */
+shardy_status sfi_lookup_prepare(shardy_snapshot *snapshot, const shardy_key *key, uint32_t where,
                                  uint8_t buffer[8], struct sfi_lookup *lookup, uint32_t *db_id,
                                  shardy_error *err);
 /* Put the key before a message; index SIZE_MAX: the call has one key, nothing to be told. */
@@ -191,9 +201,16 @@ void sfi_items_free(struct sfi_items_owner *owner); /* drops the reference */
  * the items, or is dropped.
  */
 shardy_status sfi_get_value(shardy_snapshot *snapshot, unsigned stripe, const shardy_key *key,
-                            shardy_value *value, shardy_error *err);
+                            uint32_t where, shardy_value *value, shardy_error *err);
 shardy_status sfi_get_items(shardy_snapshot *snapshot, unsigned stripe, const shardy_key *keys,
-                            size_t count, shardy_items *items, shardy_error *err);
+                            size_t count, uint32_t where, shardy_items *items, shardy_error *err);
+/* The same where a context says; NULL: by the keys. */
+shardy_status sfi_get_value_at(shardy_snapshot *snapshot, unsigned stripe, const shardy_key *key,
+                               const shardy_context *context, shardy_value *value,
+                               shardy_error *err);
+shardy_status sfi_get_items_at(shardy_snapshot *snapshot, unsigned stripe, const shardy_key *keys,
+                               size_t count, const shardy_context *context, shardy_items *items,
+                               shardy_error *err);
 
 /* Events of a lookup that began at `start` (sfi_event_start); nothing when nobody listens. */
 uint64_t sfi_event_start(const shardy_reader *reader);
@@ -216,7 +233,7 @@ struct shardy_reader {
     bool no_fallback;
     shardy_open_mode open_mode;
     unsigned threads;
-    pthread_mutex_t refresh_lock;
+    struct sfi_mutex refresh_lock;
     char pointer_etag[SFI_ETAG_SIZE]; /* of the pointer that `current` follows; refresh_lock */
 };
 

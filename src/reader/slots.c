@@ -251,6 +251,16 @@ out:
     return st;
 }
 
+void sfi_slots_lock(shardy_snapshot *snapshot)
+{
+    if (sfi_mutex_lock(&snapshot->slots_lock)) {
+        if (snapshot->opening) {
+            memset(snapshot->opening, 0, (size_t)snapshot->num_dbs / 8 + 1);
+        }
+        pthread_cond_init(&snapshot->slots_changed, NULL);
+    }
+}
+
 static bool test_opening(const shardy_snapshot *snapshot, uint32_t db_id)
 {
     return snapshot->opening[db_id >> 3] & (1u << (db_id & 7));
@@ -260,33 +270,33 @@ static bool test_opening(const shardy_snapshot *snapshot, uint32_t db_id)
 static bool claim(shardy_snapshot *snapshot, uint32_t db_id, bool block,
                   struct sfi_open_shard **shard)
 {
-    pthread_mutex_lock(&snapshot->slots_lock);
+    sfi_slots_lock(snapshot);
     for (;;) {
         *shard = atomic_load_explicit(&snapshot->slots[db_id], memory_order_acquire);
         if (*shard || !test_opening(snapshot, db_id)) {
             break;
         }
         if (!block) {
-            pthread_mutex_unlock(&snapshot->slots_lock);
+            sfi_mutex_unlock(&snapshot->slots_lock);
             return false;
         }
-        pthread_cond_wait(&snapshot->slots_changed, &snapshot->slots_lock);
+        sfi_mutex_wait(&snapshot->slots_lock, &snapshot->slots_changed);
     }
     if (!*shard) {
         snapshot->opening[db_id >> 3] |= (uint8_t)(1u << (db_id & 7));
     }
-    pthread_mutex_unlock(&snapshot->slots_lock);
+    sfi_mutex_unlock(&snapshot->slots_lock);
     return *shard == NULL;
 }
 
 /* Store the result of an opening; a failure (NULL) may be tried again by the next caller. */
 static void settle(shardy_snapshot *snapshot, uint32_t db_id, struct sfi_open_shard *shard)
 {
-    pthread_mutex_lock(&snapshot->slots_lock);
+    sfi_slots_lock(snapshot);
     atomic_store_explicit(&snapshot->slots[db_id], shard, memory_order_release);
     snapshot->opening[db_id >> 3] &= (uint8_t) ~(1u << (db_id & 7));
     pthread_cond_broadcast(&snapshot->slots_changed);
-    pthread_mutex_unlock(&snapshot->slots_lock);
+    sfi_mutex_unlock(&snapshot->slots_lock);
 }
 
 static shardy_status open_slot(shardy_snapshot *snapshot, uint32_t db_id, bool block,

@@ -20,7 +20,7 @@ struct sfi_stripes *sfi_stripes_new(void)
 {
     struct sfi_stripes *stripes = sfi_calloc(1, sizeof *stripes);
     for (unsigned i = 0; stripes && i < SFI_STRIPES; i++) {
-        pthread_mutex_init(&stripes->at[i].lock, NULL);
+        sfi_mutex_init(&stripes->at[i].lock);
     }
     if (stripes) {
         atomic_init(&stripes->users, 1);
@@ -32,7 +32,7 @@ void sfi_stripes_release(struct sfi_stripes *stripes)
 {
     if (stripes && atomic_fetch_sub_explicit(&stripes->users, 1, memory_order_acq_rel) == 1) {
         for (unsigned i = 0; i < SFI_STRIPES; i++) {
-            pthread_mutex_destroy(&stripes->at[i].lock);
+            sfi_mutex_destroy(&stripes->at[i].lock);
         }
         sfi_free(stripes);
     }
@@ -41,14 +41,14 @@ void sfi_stripes_release(struct sfi_stripes *stripes)
 void sfi_stripes_lock_all(struct sfi_stripes *stripes)
 {
     for (unsigned i = 0; i < SFI_STRIPES; i++) {
-        pthread_mutex_lock(&stripes->at[i].lock);
+        sfi_mutex_lock_plain(&stripes->at[i].lock);
     }
 }
 
 void sfi_stripes_unlock_all(struct sfi_stripes *stripes)
 {
     for (unsigned i = SFI_STRIPES; i-- > 0;) {
-        pthread_mutex_unlock(&stripes->at[i].lock);
+        sfi_mutex_unlock_plain(&stripes->at[i].lock);
     }
 }
 
@@ -57,17 +57,20 @@ void sfi_stripes_unlock_all(struct sfi_stripes *stripes)
 
 static void destroy(shardy_snapshot *snapshot)
 {
+    sfi_slots_lock(snapshot);
+    sfi_mutex_unlock(&snapshot->slots_lock);
     for (uint32_t id = 0; snapshot->slots && id < snapshot->num_dbs; id++) {
         sfi_open_shard_release(atomic_load_explicit(&snapshot->slots[id], memory_order_relaxed));
     }
     sfi_free((void *)snapshot->slots);
     sfi_free(snapshot->opening);
     shardy_router_free(snapshot->router);
+    sfi_route_clear(&snapshot->route);
     sfi_manifest_close(snapshot->manifest);
     sfi_store_release(snapshot->store);
     sfi_access_release(snapshot->access);
     sfi_free(snapshot->ref);
-    pthread_mutex_destroy(&snapshot->slots_lock);
+    sfi_mutex_destroy(&snapshot->slots_lock);
     pthread_cond_destroy(&snapshot->slots_changed);
     sfi_stripes_release(snapshot->stripes);
     sfi_free(snapshot);
@@ -75,9 +78,9 @@ static void destroy(shardy_snapshot *snapshot)
 
 void sfi_snapshot_ref(shardy_snapshot *snapshot, unsigned stripe)
 {
-    pthread_mutex_lock(&snapshot->stripes->at[stripe].lock);
+    sfi_mutex_lock_plain(&snapshot->stripes->at[stripe].lock);
     snapshot->counts[stripe].refs++;
-    pthread_mutex_unlock(&snapshot->stripes->at[stripe].lock);
+    sfi_mutex_unlock_plain(&snapshot->stripes->at[stripe].lock);
 }
 
 /*
@@ -89,12 +92,12 @@ void sfi_snapshot_unref(shardy_snapshot *snapshot, unsigned stripe)
 {
     struct sfi_stripes *stripes = snapshot->stripes;
     size_t refs = 0;
-    pthread_mutex_lock(&stripes->at[stripe].lock);
+    sfi_mutex_lock_plain(&stripes->at[stripe].lock);
     bool retired = snapshot->retired;
     if (!retired) {
         snapshot->counts[stripe].refs--;
     }
-    pthread_mutex_unlock(&stripes->at[stripe].lock);
+    sfi_mutex_unlock_plain(&stripes->at[stripe].lock);
     if (!retired) {
         return;
     }
@@ -123,21 +126,24 @@ static shardy_status lookup_shard(void *arg, uint32_t db_id, shardy_shard_info *
     return sfi_manifest_shard(arg, db_id, info, err);
 }
 
-/* CEL snapshots have no router yet; they can be described and scanned. */
 static shardy_status make_router(shardy_snapshot *snapshot, const struct sfi_build_meta *meta,
                                  shardy_error *err)
 {
     shardy_router_options options = SHARDY_ROUTER_OPTIONS_INIT;
-    snapshot->route.sharding = meta->sharding;
-    if (meta->sharding != SHARDY_SHARDING_HASH) {
-        return SHARDY_OK;
-    }
-    SFI_RETURN_IF_ERR(sfi_route_init(&snapshot->route, meta->sharding, meta->num_dbs, err));
+    struct sfi_bytes text = {(const uint8_t *)meta->sharding_json, strlen(meta->sharding_json)};
+    struct sfi_sharding sharding;
+    shardy_status st;
+    SFI_RETURN_IF_ERR(sfi_sharding_parse(text, meta->num_dbs, &sharding, err));
     options.sharding = meta->sharding;
     options.num_dbs = meta->num_dbs;
     options.key_encoding = meta->key_encoding;
-    return shardy_router_from_build_meta(&options, lookup_shard, snapshot->manifest,
-                                         &snapshot->router, err);
+    options.cel = meta->sharding == SHARDY_SHARDING_CEL ? &sharding.cel : NULL;
+    SFI_TRY(shardy_router_from_build_meta(&options, lookup_shard, snapshot->manifest,
+                                          &snapshot->router, err));
+    snapshot->route = sfi_route_share(sfi_router_route(snapshot->router));
+out:
+    sfi_sharding_clear(&sharding);
+    return st;
 }
 
 /* Whether sidecars may exist: builders say so in the manifest's custom fields (spec 03 4.10). */
@@ -164,7 +170,7 @@ shardy_status sfi_snapshot_new(const struct sfi_snapshot_options *options,
         sfi_manifest_close(manifest);
         return sfi_fail_memory(err, sizeof *snapshot);
     }
-    pthread_mutex_init(&snapshot->slots_lock, NULL);
+    sfi_mutex_init(&snapshot->slots_lock);
     pthread_cond_init(&snapshot->slots_changed, NULL);
     snapshot->counts[0].refs = 1;
     snapshot->stripes = options->stripes;

@@ -134,16 +134,37 @@ static shardy_status check_one(void *arg, size_t index, unsigned worker, shardy_
     return sfi_verify_shard(&run->verify, &run->shards[index], err);
 }
 
+/* An expression that does not compile is damage: no reader opens such a snapshot. */
+static shardy_status open_route(struct run *run, shardy_error *err)
+{
+    struct sfi_verify *verify = &run->verify;
+    const struct sfi_build_meta *meta = verify->meta;
+    struct sfi_bytes text = {(const uint8_t *)meta->sharding_json, strlen(meta->sharding_json)};
+    struct sfi_sharding sharding;
+    shardy_error why = SHARDY_ERROR_INIT;
+    if (meta->sharding == SHARDY_SHARDING_HASH) {
+        verify->routes = run->options->deep;
+        return sfi_route_init(&verify->route, meta->sharding, meta->num_dbs, err);
+    }
+    SFI_RETURN_IF_ERR(sfi_sharding_parse(text, meta->num_dbs, &sharding, err));
+    shardy_status st = sfi_route_init_cel(&verify->route, &sharding.cel, meta->num_dbs, &why);
+    sfi_sharding_clear(&sharding);
+    if (st == SHARDY_CONFIG || st == SHARDY_LIMIT) {
+        return sfi_findings_add(&run->findings, -1, "manifest", run->ref.ref, why.message, err);
+    }
+    if (st != SHARDY_OK && err) {
+        *err = why;
+    }
+    verify->routes = st == SHARDY_OK && run->options->deep && verify->route.cel->is_key_only;
+    return st;
+}
+
 static shardy_status check_shards(struct run *run, shardy_error *err)
 {
     struct sfi_verify *verify = &run->verify;
     SFI_RETURN_IF_ERR(list_shards(run, err));
     verify->meta = sfi_manifest_meta(run->manifest);
-    verify->routes = run->options->deep && verify->meta->sharding == SHARDY_SHARDING_HASH;
-    if (verify->routes) {
-        SFI_RETURN_IF_ERR(
-            sfi_route_init(&verify->route, verify->meta->sharding, verify->meta->num_dbs, err));
-    }
+    SFI_RETURN_IF_ERR(open_route(run, err));
     unsigned threads = sfi_thread_count(run->options->threads);
     if (!verify->store->ops->map && threads > SFI_VERIFY_REMOTE_SHARDS) {
         threads = SFI_VERIFY_REMOTE_SHARDS;
@@ -241,6 +262,7 @@ static void clear_run(struct run *run)
     sfi_ref_clear(&run->ref);
     sfi_manifest_close(run->manifest);
     sfi_manifest_store_close(run->manifests);
+    sfi_route_clear(&run->verify.route);
     sfi_store_release(run->verify.store);
 }
 

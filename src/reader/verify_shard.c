@@ -156,13 +156,17 @@ static shardy_status check_routing(struct state *state, struct sfi_bytes stored,
     char text[SFI_KEY_TEXT_SIZE];
     uint32_t db_id = 0;
     shardy_status st = sfi_route_key(&state->verify->route, &key, &db_id, &why);
-    if (st != SHARDY_OK) {
-        return judge(state, st, "routing", state->object, &why, err);
-    }
-    if (db_id == state->shard->info.db_id) {
+    if (st == SHARDY_OK && db_id == state->shard->info.db_id) {
         return SHARDY_OK;
     }
     sfi_key_text(&key, text);
+    if (st == SHARDY_INPUT || st == SHARDY_ASSIGNMENT) {
+        return found(state, err, "routing", "db=%05u: key %s belongs to no shard: %s",
+                     state->shard->info.db_id, text, why.message);
+    }
+    if (st != SHARDY_OK) {
+        return judge(state, st, "routing", state->object, &why, err);
+    }
     return found(state, err, "routing", "db=%05u: key %s belongs to db=%05u",
                  state->shard->info.db_id, text, db_id);
 }

@@ -47,8 +47,8 @@ static shardy_status copy_keys(struct sfi_wave *wave, shardy_error *err)
 }
 
 shardy_status sfi_wave_init(struct sfi_wave *wave, shardy_snapshot *snapshot,
-                            const shardy_key *keys, size_t count, bool many, bool copy,
-                            shardy_error *err)
+                            const shardy_key *keys, size_t count, uint32_t where, bool many,
+                            bool copy, shardy_error *err)
 {
     memset(wave, 0, sizeof *wave);
     wave->snapshot = snapshot;
@@ -67,8 +67,8 @@ shardy_status sfi_wave_init(struct sfi_wave *wave, shardy_snapshot *snapshot,
     for (size_t i = 0; i < count; i++) {
         struct sfi_wave_key *key = &wave->keys[i];
         key->at = i;
-        shardy_status st = sfi_lookup_prepare(snapshot, &keys[i], key->buffer, &wave->lookups[i],
-                                              &key->db_id, err);
+        shardy_status st = sfi_lookup_prepare(snapshot, &keys[i], where, key->buffer,
+                                              &wave->lookups[i], &key->db_id, err);
         if (st != SHARDY_OK) {
             sfi_lookup_name_key(&keys[i], many ? i : SIZE_MAX, err);
             return st;
@@ -100,6 +100,15 @@ static int compare_ids(const void *left, const void *right)
     return (*a > *b) - (*a < *b);
 }
 
+/* The open shard of a lookup, or NULL. */
+static struct sfi_open_shard *open_shard(const struct sfi_wave *wave, size_t i)
+{
+    uint32_t db_id = wave->keys[i].db_id;
+    return db_id == SFI_NO_SHARD
+               ? &sfi_empty_shard
+               : atomic_load_explicit(&wave->snapshot->slots[db_id], memory_order_acquire);
+}
+
 /* Ids of the shards that are not open, each once; sfi_free. */
 static shardy_status closed_shards(struct sfi_wave *wave, uint32_t **ids, size_t *count,
                                    shardy_error *err)
@@ -110,9 +119,8 @@ static shardy_status closed_shards(struct sfi_wave *wave, uint32_t **ids, size_t
         return sfi_fail_memory(err, wave->count * sizeof **ids);
     }
     for (size_t i = 0; i < wave->count; i++) {
-        uint32_t db_id = wave->keys[i].db_id;
-        if (!atomic_load_explicit(&wave->snapshot->slots[db_id], memory_order_acquire)) {
-            (*ids)[(*count)++] = db_id;
+        if (!open_shard(wave, i)) {
+            (*ids)[(*count)++] = wave->keys[i].db_id;
         }
     }
     qsort(*ids, *count, sizeof **ids, compare_ids);
@@ -149,8 +157,7 @@ static void swap_lookups(struct sfi_wave *wave, size_t i, size_t j)
 static void assign(struct sfi_wave *wave)
 {
     for (size_t i = 0; i < wave->count; i++) {
-        const struct sfi_open_shard *shard =
-            atomic_load_explicit(&wave->snapshot->slots[wave->keys[i].db_id], memory_order_acquire);
+        const struct sfi_open_shard *shard = open_shard(wave, i);
         wave->lookups[i].shard = shard->reader;
         if (shard->remote) {
             if (i != wave->remote) {
@@ -169,10 +176,9 @@ shardy_status sfi_wave_open(struct sfi_wave *wave, bool block, bool *closed, sha
     shardy_status st = SHARDY_OK;
     *closed = false;
     for (size_t i = 0; i < wave->count; i++) {
-        uint32_t db_id = wave->keys[i].db_id;
-        shard = atomic_load_explicit(&wave->snapshot->slots[db_id], memory_order_acquire);
+        shard = open_shard(wave, i);
         if (!shard) {
-            SFI_TRY(sfi_snapshot_try_shard(wave->snapshot, db_id, &shard, err));
+            SFI_TRY(sfi_snapshot_try_shard(wave->snapshot, wave->keys[i].db_id, &shard, err));
             *closed |= !shard;
         }
     }

@@ -11,7 +11,7 @@
 
 /* Where a lookup belongs. */
 struct sfi_wave_key {
-    uint32_t db_id;
+    uint32_t db_id;    /* or SFI_NO_SHARD */
     uint8_t buffer[8]; /* integer keys as stored */
     size_t at;         /* index of the key in the call */
 };
@@ -34,12 +34,12 @@ struct sfi_wave {
 };
 
 /*
- * Encode and route the keys. `copy`: keep nothing of the caller's. INPUT, UNSUPPORTED, NO_MEMORY;
+ * Encode and route the keys. `copy`: keep nothing of the caller's. INPUT, NO_MEMORY;
  * with `many`, messages name the key. Cleared by the caller, on failure too.
  */
 shardy_status sfi_wave_init(struct sfi_wave *wave, shardy_snapshot *snapshot,
-                            const shardy_key *keys, size_t count, bool many, bool copy,
-                            shardy_error *err);
+                            const shardy_key *keys, size_t count, uint32_t where, bool many,
+                            bool copy, shardy_error *err);
 /* Frees copies of values that nobody took. */
 void sfi_wave_clear(struct sfi_wave *wave);
 

@@ -2,7 +2,7 @@
  * route.c - shard ids of single keys and of whole columns (docs/format/keys.md).
  *
  * The column loops are the hot path of writers: one specialised loop for each kind of column and
- * for each kind of modulus, without branches on the data. What CEL needs will join here.
+ * for each kind of modulus, without branches on the data. CEL is route_cel.c.
  */
 #include "routing/routing.h"
 
@@ -24,9 +24,8 @@ shardy_status sfi_route_init(struct sfi_route *route, shardy_sharding sharding, 
 {
     memset(route, 0, sizeof *route);
     if (sharding == SHARDY_SHARDING_CEL) {
-        return sfi_fail(err, SHARDY_UNSUPPORTED,
-                        "CEL sharding is not supported by this release; use a snapshot that was "
-                        "built with hash sharding");
+        return sfi_fail(err, SHARDY_CONFIG,
+                        "CEL strategy requires cel_expr; give the `cel` options as well");
     }
     if (sharding != SHARDY_SHARDING_HASH) {
         return sfi_fail(err, SHARDY_CONFIG, "Unsupported sharding strategy: %d", (int)sharding);
@@ -40,13 +39,52 @@ shardy_status sfi_route_init(struct sfi_route *route, shardy_sharding sharding, 
     return SHARDY_OK;
 }
 
+shardy_status sfi_route_init_cel(struct sfi_route *route, const shardy_cel_sharding *sharding,
+                                 uint32_t num_dbs, shardy_error *err)
+{
+    memset(route, 0, sizeof *route);
+    if (sharding->infer_routing_values) {
+        return sfi_fail(err, SHARDY_CONFIG,
+                        "infer_routing_values is for writers; give the routing values");
+    }
+    if (num_dbs == 0 && !sharding->has_routing_values) {
+        return sfi_fail(err, SHARDY_CONFIG, "num_dbs must be 1 to %u, got 0", SFI_SHARDS_MAX);
+    }
+    SFI_RETURN_IF_ERR(sfi_cel_route_new(sharding, num_dbs, &route->cel, err));
+    route->sharding = SHARDY_SHARDING_CEL;
+    sfi_modulus_init(&route->modulus, route->cel->num_dbs);
+    return SHARDY_OK;
+}
+
+void sfi_route_clear(struct sfi_route *route)
+{
+    sfi_cel_route_release(route->cel);
+    memset(route, 0, sizeof *route);
+}
+
+shardy_status sfi_route_find(const struct sfi_route *route, const shardy_key *key,
+                             const shardy_context *context, bool must, uint32_t *db_id,
+                             shardy_error *err)
+{
+    uint64_t digest;
+    *db_id = 0;
+    if (route->cel != NULL) {
+        return sfi_cel_route_one(route->cel, key, context, must, db_id, err);
+    }
+    if (context != NULL) {
+        return sfi_fail(err, SHARDY_CONFIG,
+                        "route_with_context requires CEL sharding strategy; this snapshot uses "
+                        "hash sharding, so leave the routing context out");
+    }
+    SFI_RETURN_IF_ERR(shardy_key_digest(key, &digest, err));
+    *db_id = sfi_modulo(&route->modulus, digest);
+    return SHARDY_OK;
+}
+
 shardy_status sfi_route_key(const struct sfi_route *route, const shardy_key *key, uint32_t *db_id,
                             shardy_error *err)
 {
-    uint64_t digest;
-    shardy_status st = shardy_key_digest(key, &digest, err);
-    *db_id = st == SHARDY_OK ? sfi_modulo(&route->modulus, digest) : 0;
-    return st;
+    return sfi_route_find(route, key, NULL, true, db_id, err);
 }
 
 ALWAYS_INLINE uint32_t shard_of(const struct sfi_modulus *modulus, bool power_of_two,
@@ -137,10 +175,28 @@ static shardy_status fail_range(const uint64_t *numbers, uint64_t row, shardy_er
                     row + i, numbers[i]);
 }
 
+static shardy_status route_cel_keys(const struct sfi_cel_route *route,
+                                    const struct sfi_column *column, size_t first, size_t count,
+                                    uint64_t row_base, uint32_t *db_ids, shardy_error *err)
+{
+    struct sfi_cel_column keys;
+    const struct sfi_cel_rows rows = {&keys, row_base};
+    bool missing = false;
+    if (!route->is_key_only) {
+        return sfi_fail(err, SHARDY_INPUT, "Multi-column CEL sharding requires routing_context");
+    }
+    SFI_RETURN_IF_ERR(sfi_cel_route_keys(route, column, &keys, err));
+    SFI_RETURN_IF_ERR(sfi_cel_route_rows(route, &rows, first, count, db_ids, &missing, err));
+    return missing ? sfi_cel_route_fail(route, &rows, first, count, db_ids, err) : SHARDY_OK;
+}
+
 shardy_status sfi_route_rows(const struct sfi_route *route, const struct sfi_column *column,
                              size_t first, size_t count, uint64_t row_base, uint32_t *db_ids,
                              shardy_error *err)
 {
+    if (route->cel != NULL) {
+        return route_cel_keys(route->cel, column, first, count, row_base, db_ids, err);
+    }
     uint64_t seen = route->modulus.is_power_of_two
                         ? route_any(route->modulus, true, column, first, count, db_ids)
                         : route_any(route->modulus, false, column, first, count, db_ids);

@@ -8,6 +8,7 @@
 
 #include "base/limits.h"
 #include "base/memory.h"
+#include "base/options.h"
 #include "routing/shard_info.h"
 
 #include <inttypes.h>
@@ -21,29 +22,42 @@ struct shardy_router {
     size_t shard_count;
 };
 
-static shardy_status new_router(const shardy_router_options *options, shardy_router **router,
+static shardy_status init_route(const shardy_router_options *options, struct sfi_route *route,
                                 shardy_error *err)
 {
+    bool is_cel = options->sharding == SHARDY_SHARDING_CEL;
+    if (!is_cel && options->cel != NULL) {
+        return sfi_fail(err, SHARDY_CONFIG, "cel options are only valid with CEL strategy");
+    }
+    return is_cel && options->cel != NULL
+               ? sfi_route_init_cel(route, options->cel, options->num_dbs, err)
+               : sfi_route_init(route, options->sharding, options->num_dbs, err);
+}
+
+static shardy_status new_router(const shardy_router_options *given, shardy_router **router,
+                                shardy_error *err)
+{
+    shardy_router_options options;
     shardy_router *made;
-    struct sfi_route route;
 
     *router = NULL;
-    if (!options || options->struct_size < sizeof *options) {
-        return sfi_fail(err, SHARDY_CONFIG,
-                        "router options are not initialised; use SHARDY_ROUTER_OPTIONS_INIT");
-    }
-    if ((unsigned)options->key_encoding > SHARDY_KEY_RAW) {
+    SFI_RETURN_IF_ERR(sfi_options_take(given, offsetof(shardy_router_options, cel), &options,
+                                       sizeof options, "SHARDY_ROUTER_OPTIONS_INIT", err));
+    if ((unsigned)options.key_encoding > SHARDY_KEY_RAW) {
         return sfi_fail(err, SHARDY_CONFIG,
                         "Unsupported key encoding: %d. Allowed: u64be, u32be, utf8, raw",
-                        (int)options->key_encoding);
+                        (int)options.key_encoding);
     }
-    SFI_RETURN_IF_ERR(sfi_route_init(&route, options->sharding, options->num_dbs, err));
     made = sfi_calloc(1, sizeof *made);
     if (!made) {
         return sfi_fail_memory(err, sizeof *made);
     }
-    made->route = route;
-    made->key_encoding = options->key_encoding;
+    made->key_encoding = options.key_encoding;
+    shardy_status st = init_route(&options, &made->route, err);
+    if (st != SHARDY_OK) {
+        shardy_router_free(made);
+        return st;
+    }
     *router = made;
     return SHARDY_OK;
 }
@@ -140,6 +154,7 @@ void shardy_router_free(shardy_router *router)
         shardy_shard_info_clear(&router->shards[i]);
     }
     sfi_free(router->shards);
+    sfi_route_clear(&router->route);
     sfi_free(router);
 }
 
@@ -156,6 +171,28 @@ uint32_t shardy_router_num_dbs(const shardy_router *router)
 const struct sfi_route *sfi_router_route(const shardy_router *router)
 {
     return &router->route;
+}
+
+const shardy_cel *shardy_router_cel(const shardy_router *router)
+{
+    return router->route.cel != NULL ? router->route.cel->cel : NULL;
+}
+
+bool shardy_router_needs_context(const shardy_router *router)
+{
+    return router->route.cel != NULL && !router->route.cel->is_key_only;
+}
+
+size_t shardy_router_routing_values(const shardy_router *router, const shardy_cel_value **values)
+{
+    static const shardy_cel_value none = {SHARDY_CEL_NULL, 0, {false}, 0};
+    const struct sfi_cel_route *cel = router->route.cel;
+    *values = NULL;
+    if (cel == NULL || !cel->is_categorical) {
+        return 0;
+    }
+    *values = cel->tokens.count > 0 ? cel->tokens.values : &none;
+    return cel->tokens.count;
 }
 
 static const shardy_shard_info *find_shard(const shardy_router *router, uint32_t db_id)
@@ -221,21 +258,43 @@ shardy_status shardy_router_route_with_context(const shardy_router *router,
                                                const shardy_context *context, uint32_t *db_id,
                                                shardy_error *err)
 {
-    (void)router;
-    (void)context;
-    *db_id = 0;
-    return sfi_fail(err, SHARDY_CONFIG,
-                    "route_with_context requires CEL sharding strategy; this snapshot uses hash "
-                    "sharding, so leave the routing context out");
+    static const shardy_context nothing = {NULL, 0};
+    shardy_status st =
+        sfi_route_find(&router->route, NULL, context ? context : &nothing, true, db_id, err);
+    *db_id = st == SHARDY_OK ? *db_id : 0;
+    return st;
 }
 
 shardy_status shardy_router_route(const shardy_router *router, const shardy_key *key,
                                   const shardy_context *context, uint32_t *db_id, shardy_error *err)
 {
-    if (context) {
-        return shardy_router_route_with_context(router, context, db_id, err);
+    shardy_status st = sfi_route_find(&router->route, key, context, true, db_id, err);
+    *db_id = st == SHARDY_OK ? *db_id : 0;
+    return st;
+}
+
+shardy_status shardy_router_route_batch(const shardy_router *router,
+                                        const struct ArrowSchema *schema,
+                                        const struct ArrowArray *array, uint64_t row_base,
+                                        uint32_t *db_ids, shardy_error *err)
+{
+    const struct sfi_cel_route *cel = router->route.cel;
+    struct sfi_cel_batch batch = {0};
+    bool missing = false;
+    shardy_status st;
+    if (cel == NULL) {
+        return sfi_fail(err, SHARDY_CONFIG,
+                        "routing a batch requires CEL sharding strategy; route its key column");
     }
-    return sfi_route_key(&router->route, key, db_id, err);
+    SFI_TRY(sfi_cel_batch_open(cel->cel, schema, array, NULL, row_base, &batch, err));
+    const struct sfi_cel_rows rows = {batch.columns, row_base};
+    SFI_TRY(sfi_cel_route_rows(cel, &rows, 0, batch.length, db_ids, &missing, err));
+    if (missing) {
+        st = sfi_cel_route_fail(cel, &rows, 0, batch.length, db_ids, err);
+    }
+out:
+    sfi_cel_batch_clear(&batch);
+    return st;
 }
 
 shardy_status shardy_router_route_column(const shardy_router *router,

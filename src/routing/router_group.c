@@ -10,6 +10,9 @@
 
 #include <string.h>
 
+/* Key that no shard serves. */
+#define NO_GROUP UINT32_MAX
+
 /* Working memory of one call. The second pass counts `groups` up again to place positions. */
 struct grouping {
     uint32_t *group_of;       /* group of every key */
@@ -65,7 +68,8 @@ static uint32_t find_group(struct grouping *work, uint32_t db_id)
     return work->slots[slot] - 1;
 }
 
-/* Lay the result out as one block: groups, then positions, each group's filled in input order. */
+/* Lay the result out as one block: groups, then positions, each group's filled in input order, then
+ * those of keys without a group. */
 static shardy_status grouping_finish(struct grouping *work, size_t count, shardy_key_groups *groups,
                                      shardy_error *err)
 {
@@ -88,8 +92,13 @@ static shardy_status grouping_finish(struct grouping *work, size_t count, shardy
         start += made[i].count;
         work->groups[i].count = 0;
     }
+    groups->missing = positions + start;
     for (size_t i = 0; i < count; i++) {
         uint32_t group = work->group_of[i];
+        if (group == NO_GROUP) {
+            positions[start + groups->missing_count++] = i;
+            continue;
+        }
         size_t to = (size_t)(made[group].positions - positions) + work->groups[group].count++;
         positions[to] = i;
     }
@@ -109,10 +118,14 @@ static shardy_status group_by_key(const shardy_router *router, const shardy_key 
     SFI_TRY(grouping_init(&work, count, route->modulus.n, err));
     for (size_t i = 0; i < count; i++) {
         uint32_t db_id;
-        st = sfi_route_key(route, &keys[i], &db_id, err);
+        st = sfi_route_find(route, &keys[i], NULL, false, &db_id, err);
         if (st != SHARDY_OK) {
             sfi_error_prefix(err, "keys[%zu]: ", i);
             goto out;
+        }
+        if (db_id == SFI_NO_SHARD) {
+            work.group_of[i] = NO_GROUP;
+            continue;
         }
         work.group_of[i] = find_group(&work, db_id);
         work.groups[work.group_of[i]].count++;
@@ -123,7 +136,31 @@ out:
     return st;
 }
 
-/* With hash sharding every key that can be hashed has a shard, so `missing` stays empty. */
+/* All keys go where the context says. */
+static shardy_status group_by_context(const shardy_router *router, size_t count,
+                                      const shardy_context *context, shardy_key_groups *groups,
+                                      shardy_error *err)
+{
+    struct grouping work = {0};
+    uint32_t db_id;
+    shardy_status st = sfi_route_find(sfi_router_route(router), NULL, context, false, &db_id, err);
+    if (st != SHARDY_OK || count == 0) {
+        return st;
+    }
+    SFI_TRY(grouping_init(&work, count, 1, err));
+    uint32_t group = db_id == SFI_NO_SHARD ? NO_GROUP : find_group(&work, db_id);
+    for (size_t i = 0; i < count; i++) {
+        work.group_of[i] = group;
+    }
+    if (group != NO_GROUP) {
+        work.groups[group].count = count;
+    }
+    st = grouping_finish(&work, count, groups, err);
+out:
+    grouping_clear(&work);
+    return st;
+}
+
 shardy_status shardy_router_group_keys_allow_missing(const shardy_router *router,
                                                      const shardy_key *keys, size_t count,
                                                      const shardy_context *context,
@@ -134,17 +171,41 @@ shardy_status shardy_router_group_keys_allow_missing(const shardy_router *router
         return sfi_fail(err, SHARDY_CONFIG, "keys is NULL but count is %zu", count);
     }
     if (context) {
-        uint32_t db_id;
-        return shardy_router_route_with_context(router, context, &db_id, err);
+        return group_by_context(router, count, context, groups, err);
     }
     return count > 0 ? group_by_key(router, keys, count, groups, err) : SHARDY_OK;
+}
+
+/* Names as many of the keys as a message holds. */
+static shardy_status fail_missing(const shardy_key *keys, const shardy_key_groups *groups,
+                                  shardy_error *err)
+{
+    struct sfi_buf text;
+    sfi_buf_init(&text, 4096);
+    for (size_t i = 0; i < groups->missing_count && i < 16; i++) {
+        char key[SFI_KEY_TEXT_SIZE];
+        sfi_key_text(&keys[groups->missing[i]], key);
+        (void)sfi_buf_printf(&text, "%s%s", i > 0 ? ", " : "", key);
+    }
+    shardy_status st = sfi_fail(
+        err, SHARDY_ASSIGNMENT, "One or more keys could not be routed for this snapshot: [%s%s]",
+        text.data ? (const char *)text.data : "", groups->missing_count > 16 ? ", ..." : "");
+    sfi_buf_clear(&text);
+    return st;
 }
 
 shardy_status shardy_router_group_keys(const shardy_router *router, const shardy_key *keys,
                                        size_t count, const shardy_context *context,
                                        shardy_key_groups *groups, shardy_error *err)
 {
-    return shardy_router_group_keys_allow_missing(router, keys, count, context, groups, err);
+    SFI_RETURN_IF_ERR(
+        shardy_router_group_keys_allow_missing(router, keys, count, context, groups, err));
+    if (groups->missing_count == 0) {
+        return SHARDY_OK;
+    }
+    shardy_status st = fail_missing(keys, groups, err);
+    shardy_key_groups_clear(groups);
+    return st;
 }
 
 void shardy_key_groups_clear(shardy_key_groups *groups)

@@ -1,11 +1,12 @@
 /*
  * routing.h - from keys to shard ids. HASH: XXH3-64 of the canonical bytes modulo the number of
- * shards. CEL joins here.
+ * shards. CEL: route_cel.h.
  */
 #ifndef SFI_ROUTING_ROUTING_H
 #define SFI_ROUTING_ROUTING_H
 
 #include "key/key.h"
+#include "routing/route_cel.h"
 
 #include <shardyfusion/router.h>
 
@@ -23,17 +24,39 @@ struct sfi_modulus {
 void sfi_modulus_init(struct sfi_modulus *modulus, uint32_t n);
 static inline uint32_t sfi_modulo(const struct sfi_modulus *modulus, uint64_t x);
 
-/* The part of a router that routes; plain data, copied freely. */
+/* The part of a router that routes. */
 struct sfi_route {
     shardy_sharding sharding;
-    struct sfi_modulus modulus;
+    struct sfi_modulus modulus; /* n is the number of shards, of CEL as well */
+    struct sfi_cel_route *cel;  /* CEL; counted */
 };
 
-/* CONFIG: num_dbs is not 1 .. SFI_SHARDS_MAX; UNSUPPORTED: CEL. */
+/* HASH. CONFIG: num_dbs is not 1 .. SFI_SHARDS_MAX, or another strategy. */
 shardy_status sfi_route_init(struct sfi_route *route, shardy_sharding sharding, uint32_t num_dbs,
                              shardy_error *err);
+/* CEL; with routing values num_dbs may be 0. CONFIG, LIMIT, NO_MEMORY. */
+shardy_status sfi_route_init_cel(struct sfi_route *route, const shardy_cel_sharding *sharding,
+                                 uint32_t num_dbs, shardy_error *err);
+void sfi_route_clear(struct sfi_route *route);
+/* Another reference to the same route, to be cleared as well. */
+static inline struct sfi_route sfi_route_share(const struct sfi_route *route)
+{
+    if (route->cel != NULL) {
+        (void)sfi_cel_route_acquire(route->cel);
+    }
+    return *route;
+}
+
+/* Shard of a key that must have one. INPUT; ASSIGNMENT: CEL sends it to no shard. */
 shardy_status sfi_route_key(const struct sfi_route *route, const shardy_key *key, uint32_t *db_id,
                             shardy_error *err);
+/*
+ * The same, by a context unless that is NULL, and SFI_NO_SHARD instead of ASSIGNMENT unless `must`.
+ * CONFIG: a context with HASH.
+ */
+shardy_status sfi_route_find(const struct sfi_route *route, const shardy_key *key,
+                             const shardy_context *context, bool must, uint32_t *db_id,
+                             shardy_error *err);
 /*
  * Route rows first .. first+count of a column. `row_base` is the number of the column's row 0 in
  * messages (INPUT names row and value). `db_ids` holds no promise after a failure.

@@ -11,6 +11,8 @@
 #include <stdio.h>
 
 #define PROGRESS_INTERVAL_US 100000u
+/* Shards to begin with when rows tell their number. */
+#define FIRST_SHARDS 64u
 
 /* --- small services for the other parts ------------------------------------------------------- */
 
@@ -110,6 +112,31 @@ static shardy_status start_rows(shardy_writer *writer, shardy_error *err)
     return SHARDY_OK;
 }
 
+/* Shards appear as rows come: results are made at the end. */
+static shardy_status start_open_rows(shardy_writer *writer, shardy_error *err)
+{
+    const struct sfi_writer_config *config = &writer->config;
+    if (config->input_order != SHARDY_INPUT_ANY) {
+        return sfi_fail(err, SHARDY_CONFIG,
+                        "input_order grouped or sorted needs the number of shards: give num_dbs or "
+                        "routing_values");
+    }
+    SFI_RETURN_IF_ERR(sfi_rows_init(&writer->rows, config->encoding, FIRST_SHARDS, config->threads,
+                                    config->memory_limit, &writer->spill, err));
+    writer->rows_ready = true;
+    return SHARDY_OK;
+}
+
+static shardy_status start_cel(shardy_writer *writer, const shardy_cel_sharding *sharding,
+                               shardy_error *err)
+{
+    struct sfi_writer_config *config = &writer->config;
+    SFI_RETURN_IF_ERR(sfi_cel_writer_new(sharding, config->num_dbs, config->key_column,
+                                         config->threads, &writer->cel, err));
+    config->num_dbs = sfi_cel_writer_num_dbs(writer->cel);
+    return config->num_dbs ? start_rows(writer, err) : start_open_rows(writer, err);
+}
+
 static shardy_status open_writer(shardy_writer *writer, const shardy_writer_options *options,
                                  shardy_error *err)
 {
@@ -126,7 +153,9 @@ static shardy_status open_writer(shardy_writer *writer, const shardy_writer_opti
     SFI_RETURN_IF_ERR(sfi_store_open(config->url, &store, &writer->store, err));
     SFI_RETURN_IF_ERR(check_run_unused(writer, err));
     SFI_RETURN_IF_ERR(sfi_arena_new(sfi_encoding_is_int(config->encoding), &writer->arena, err));
-    if (config->num_dbs) {
+    if (options->cel) {
+        SFI_RETURN_IF_ERR(start_cel(writer, options->cel, err));
+    } else if (config->num_dbs) {
         SFI_RETURN_IF_ERR(start_rows(writer, err));
     } else {
         SFI_RETURN_IF_ERR(sfi_stage_new(&writer->spill, config->memory_limit, &writer->stage, err));
@@ -134,7 +163,8 @@ static shardy_status open_writer(shardy_writer *writer, const shardy_writer_opti
     sfi_log(&writer->observer, SHARDY_LOG_INFO, "writer", "write_started",
             SFI_FIELDS(sfi_field_str("run_id", config->run_id),
                        sfi_field_int("num_dbs", config->num_dbs),
-                       sfi_field_str("s3_prefix", config->url), sfi_field_str("strategy", "hash"),
+                       sfi_field_str("s3_prefix", config->url),
+                       sfi_field_str("strategy", writer->cel ? "cel" : "hash"),
                        sfi_field_str("key_encoding", shardy_key_encoding_name(config->encoding)),
                        sfi_field_str("writer_type", "c")));
     sfi_emit(&writer->observer, "write.started", SFI_FIELDS(sfi_field_int("elapsed_ms", 0)));
@@ -175,6 +205,13 @@ static shardy_status take_batch(shardy_writer *writer, struct sfi_batch *batch, 
 {
     atomic_store(&writer->seen_rows, writer->rows_read);
     atomic_store(&writer->seen_bytes, writer->input_bytes);
+    if (writer->cel && writer->rows_ready) {
+        shardy_status grown = sfi_rows_grow(&writer->rows, sfi_cel_writer_shards(writer->cel), err);
+        if (grown != SHARDY_OK) {
+            sfi_batch_release(batch);
+            return break_writer(writer, grown, err);
+        }
+    }
     shardy_status st = writer->ordered      ? sfi_ordered_add(writer->ordered, batch, err)
                        : writer->rows_ready ? sfi_rows_add(&writer->rows, batch, err)
                                             : sfi_stage_add(writer->stage, batch, err);
@@ -192,6 +229,9 @@ static shardy_status flush_arena(shardy_writer *writer, shardy_error *err)
     if (st != SHARDY_OK) {
         return break_writer(writer, st, err);
     }
+    if (writer->cel) {
+        sfi_cel_writer_take(writer->cel, &batch);
+    }
     return take_batch(writer, &batch, err);
 }
 
@@ -200,7 +240,7 @@ static shardy_status check_row(shardy_writer *writer, const shardy_key *key, siz
 {
     uint64_t digest;
     const void *data;
-    shardy_status st = shardy_key_digest(key, &digest, err);
+    shardy_status st = writer->cel ? SHARDY_OK : shardy_key_digest(key, &digest, err);
     if (st == SHARDY_OK) {
         st = sfi_key_encode_row(key, writer->config.encoding, buffer, &data, &stored->size, err);
     }
@@ -221,11 +261,25 @@ static shardy_status check_row(shardy_writer *writer, const shardy_key *key, siz
 shardy_status shardy_writer_add(shardy_writer *writer, const shardy_key *key, const void *value,
                                 size_t value_size, shardy_error *err)
 {
+    return shardy_writer_add_with_context(writer, key, value, value_size, NULL, err);
+}
+
+shardy_status shardy_writer_add_with_context(shardy_writer *writer, const shardy_key *key,
+                                             const void *value, size_t value_size,
+                                             const shardy_context *context, shardy_error *err)
+{
     uint8_t buffer[8];
     struct sfi_bytes stored = {0};
     struct sfi_bytes bytes = {value, value_size};
     SFI_RETURN_IF_ERR(check_usable(writer, err));
     SFI_RETURN_IF_ERR(check_row(writer, key, value_size, buffer, &stored, err));
+    if (writer->cel) {
+        SFI_RETURN_IF_ERR(sfi_cel_writer_row(writer->cel, key, context, writer->rows_read, err));
+    } else if (context) {
+        return sfi_fail(err, SHARDY_CONFIG,
+                        "a routing context requires CEL sharding strategy; this build uses hash "
+                        "sharding, so leave it out");
+    }
     if (sfi_encoding_is_int(writer->config.encoding)) {
         stored.size = 0; /* the number is kept instead */
     }
@@ -259,7 +313,8 @@ static shardy_status open_batch(shardy_writer *writer, const struct ArrowSchema 
     }
     batch->bytes = sfi_column_byte_size(&batch->key) + sfi_column_byte_size(&batch->value) +
                    8 * (uint64_t)batch->value.length;
-    return sfi_rows_check(config->encoding, batch, err);
+    SFI_RETURN_IF_ERR(sfi_rows_check(config->encoding, !writer->cel, batch, err));
+    return writer->cel ? sfi_cel_writer_batch(writer->cel, schema, array, batch, err) : SHARDY_OK;
 }
 
 shardy_status shardy_writer_add_batch(shardy_writer *writer, const struct ArrowSchema *schema,
@@ -318,12 +373,31 @@ static shardy_status replay_stage(shardy_writer *writer, shardy_error *err)
     return SHARDY_OK;
 }
 
+/* The number of shards is known now, and the manifest's sharding object. */
+static shardy_status end_cel(shardy_writer *writer, shardy_error *err)
+{
+    struct sfi_writer_config *config = &writer->config;
+    if (!config->num_dbs) {
+        uint32_t num_dbs;
+        SFI_RETURN_IF_ERR(sfi_cel_writer_end(writer->cel, &writer->rows, &num_dbs, err));
+        writer->results = sfi_calloc(num_dbs, sizeof *writer->results);
+        if (!writer->results) {
+            return sfi_fail_memory(err, num_dbs * sizeof *writer->results);
+        }
+        config->num_dbs = num_dbs;
+    }
+    return sfi_cel_writer_sharding(writer->cel, &writer->sharding_json, err);
+}
+
 static shardy_status build_all(shardy_writer *writer, shardy_error *err)
 {
     uint64_t start = sfi_monotonic_us();
     SFI_RETURN_IF_ERR(flush_arena(writer, err));
     if (writer->stage) {
         SFI_RETURN_IF_ERR(replay_stage(writer, err));
+    }
+    if (writer->cel) {
+        SFI_RETURN_IF_ERR(end_cel(writer, err));
     }
     if (writer->rows_ready) {
         SFI_RETURN_IF_ERR(sfi_rows_end(&writer->rows, err));
@@ -358,13 +432,13 @@ static shardy_status publish(shardy_writer *writer, struct sfi_publish_result *p
         .run_id = config->run_id,
         .s3_prefix = config->url,
         .key_col = config->key_col,
-        .sharding_json = SFI_HASH_SHARDING_JSON,
+        .sharding_json = writer->cel ? writer->sharding_json : SFI_HASH_SHARDING_JSON,
         .db_path_template = config->db_template,
         .shard_prefix = config->shard_prefix,
         .custom_json = config->custom_json,
         .created_at_us = sfi_now_us(),
         .num_dbs = config->num_dbs,
-        .sharding = SHARDY_SHARDING_HASH,
+        .sharding = writer->cel ? SHARDY_SHARDING_CEL : SHARDY_SHARDING_HASH,
         .key_encoding = config->encoding,
     };
     struct sfi_publish_options options = {config->no_publish, config->expect, config->expected_ref,
@@ -539,6 +613,8 @@ void shardy_writer_free(shardy_writer *writer)
     }
     sfi_free(writer->results);
     sfi_stage_free(writer->stage);
+    sfi_cel_writer_free(writer->cel);
+    sfi_free(writer->sharding_json);
     sfi_arena_free(writer->arena);
     sfi_spill_close(&writer->spill);
     pthread_mutex_destroy(&writer->spill.lock);

@@ -19,6 +19,7 @@ struct sfi_arena {
     struct sfi_buf value_data;
     int64_t *key_ends; /* offsets, ARENA_ROWS + 1 */
     int64_t *value_ends;
+    size_t value_max; /* longest value */
     size_t count;
 };
 
@@ -49,6 +50,7 @@ void sfi_batch_release(struct sfi_batch *batch)
     if (batch->own) {
         block_free(batch->own);
     }
+    sfi_free(batch->ids);
     memset(batch, 0, sizeof *batch);
 }
 
@@ -124,6 +126,7 @@ shardy_status sfi_arena_add(struct sfi_arena *arena, uint64_t number, struct sfi
         memcpy(value_at, value.data, value.size);
     }
     arena->value_data.size += value.size;
+    arena->value_max = value.size > arena->value_max ? value.size : arena->value_max;
     arena->value_ends[arena->count + 1] = (int64_t)arena->value_data.size;
     arena->count++;
     return SHARDY_OK;
@@ -166,10 +169,11 @@ shardy_status sfi_arena_take(struct sfi_arena *arena, uint64_t first_row, struct
     batch->value.values = block->values;
     batch->value.offsets = block->value_ends;
     batch->key.max_bytes = SFI_KEY_MAX_BYTES; /* checked row by row */
-    batch->value.max_bytes = SFI_VALUE_MAX_BYTES;
+    batch->value.max_bytes = arena->value_max;
     arena->numbers = NULL;
     arena->key_ends = NULL;
     arena->value_ends = NULL;
+    arena->value_max = 0;
     arena->count = 0;
     sfi_buf_init(&arena->key_data, SIZE_MAX);
     sfi_buf_init(&arena->value_data, SIZE_MAX);

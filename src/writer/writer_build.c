@@ -156,16 +156,33 @@ static shardy_status record_result(struct sfi_shard_task *task, uint64_t duratio
     return st;
 }
 
+/*
+ * The shard's object. Whether it is stored may be unknown, and is then a failure like any other:
+ * no manifest names it, so nothing can have been published, and it is removed with the rest.
+ */
+static shardy_status finish_object(struct sfi_shard_task *task, shardy_error *err)
+{
+    shardy_error why = SHARDY_ERROR_INIT;
+    shardy_status st = task->builder->ops->finish(task->builder, &task->built, &why);
+    bool lost = st == SHARDY_UNKNOWN;
+    /* It may fail behind the commit, for want of memory for the sidecar: then there is an ETag. */
+    task->writer->results[task->db_id].committed =
+        st == SHARDY_OK || lost || (st == SHARDY_NO_MEMORY && task->built.etag[0]);
+    if (lost) {
+        return sfi_fail(err, SHARDY_STORE, "%.900s; nothing was published", why.message);
+    }
+    if (st != SHARDY_OK && err) {
+        *err = why;
+    }
+    return st;
+}
+
 shardy_status sfi_task_finish(struct sfi_shard_task *task, shardy_error *err)
 {
     shardy_writer *writer = task->writer;
     atomic_fetch_add(&writer->built_rows, task->unreported);
     SFI_RETURN_IF_ERR(sfi_writer_check_cancelled(writer, err));
-    shardy_status st = task->builder->ops->finish(task->builder, &task->built, err);
-    /* It may fail behind the commit, for want of memory for the sidecar: then there is an ETag. */
-    writer->results[task->db_id].committed =
-        st == SHARDY_OK || (st == SHARDY_NO_MEMORY && task->built.etag[0]);
-    SFI_RETURN_IF_ERR(st);
+    SFI_RETURN_IF_ERR(finish_object(task, err));
     if (writer->config.sidecar) {
         put_sidecar(task);
     }

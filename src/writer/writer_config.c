@@ -27,7 +27,11 @@ static shardy_status check_numbers(const shardy_writer_options *o, shardy_error 
         return sfi_fail(err, SHARDY_CONFIG,
                         "num_dbs must be 0 when max_keys_per_shard is set, got %u", o->num_dbs);
     }
-    if (!o->max_keys_per_shard && (o->num_dbs == 0 || o->num_dbs > SFI_SHARDS_MAX)) {
+    if (o->cel && o->max_keys_per_shard) {
+        return sfi_fail(err, SHARDY_CONFIG,
+                        "max_keys_per_shard cannot be combined with CEL sharding");
+    }
+    if (!o->max_keys_per_shard && ((o->num_dbs == 0 && !o->cel) || o->num_dbs > SFI_SHARDS_MAX)) {
         return sfi_fail(err, SHARDY_CONFIG, "num_dbs must be 1 .. %u, got %u", SFI_SHARDS_MAX,
                         o->num_dbs);
     }

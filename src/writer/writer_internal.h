@@ -9,6 +9,8 @@
  *   writer_ordered.c instead of the above when rows arrive by shard: one shard at a time
  *   writer_sorted.c  rows that also arrive in key order go straight into the page builder
  *   writer_workers.c threads that build complete shards while the next one arrives
+ *   writer_cel.c     shards of rows by a CEL expression
+ *   writer_shards.c  lists of shards while their number is not known
  *   writer_stage.c   rows held back while the number of shards is unknown (max_keys_per_shard)
  *   writer.c         the public calls
  */
@@ -27,13 +29,19 @@
 
 /*
  * A row waiting in memory: first 8 key bytes (all of an integer key) and where it is: batch number
- * in the upper half of `at`, row in the lower. `at` grows with the order of arrival, so the largest
- * one of equal keys is the last.
+ * in the upper bits of `at`; below it the row number or, in `located` batches, offset and size of
+ * its value, which saves a cache miss per row when rows are visited in key order. `at` grows with
+ * the order of arrival, so the largest one of equal keys is the last.
  */
 struct sfi_row_ref {
     uint64_t prefix;
     uint64_t at;
 };
+#define SFI_REF_BATCH_SHIFT  44
+#define SFI_REF_SIZE_BITS    13
+#define SFI_REF_BATCHES_MAX  (1u << (64 - SFI_REF_BATCH_SHIFT))
+#define SFI_REF_LOCATED_SIZE (1u << SFI_REF_SIZE_BITS)
+#define SFI_REF_LOCATED_END  (UINT64_C(1) << (SFI_REF_BATCH_SHIFT - SFI_REF_SIZE_BITS))
 
 /* Rows as they came, used in place. */
 struct sfi_batch {
@@ -43,6 +51,8 @@ struct sfi_batch {
     struct sfi_column value;
     uint64_t first_row; /* number of row 0 over the whole build */
     uint64_t bytes;     /* what the batch holds in memory */
+    uint32_t *ids;      /* shards of the rows when they are known already; NULL: by hash */
+    bool located;       /* how references name its rows: integer keys, small values */
 };
 
 struct sfi_ref_list {
@@ -63,11 +73,21 @@ struct sfi_generation {
     struct sfi_run *runs; /* num_dbs */
 };
 
+struct sfi_spill_extent {
+    uint64_t offset;
+    uint64_t size;
+};
+
+/* Write buffers that may be on their way to the disk. */
+#define SFI_SPILL_BEHIND 16u
+
 struct sfi_spill_file {
     int fd; /* unlinked from the start: nothing remains after a crash; -1 = not open */
     uint64_t size;
-    const char *dir;      /* for messages */
-    pthread_mutex_t lock; /* guards `size` */
+    const char *dir; /* for messages */
+    struct sfi_spill_extent behind[SFI_SPILL_BEHIND];
+    unsigned behind_next;
+    pthread_mutex_t lock; /* guards `size` and `behind` */
 };
 
 /* Rows waiting to be built. One thread at a time, apart from what the functions say. */
@@ -83,6 +103,7 @@ struct sfi_rows {
     uint64_t batch_bytes;
     uint64_t ref_count;
     struct sfi_ref_list *lists;   /* threads x num_dbs: each thread fills its own row of lists */
+    struct sfi_ref_list *sorted;  /* a shard's references in key order, one for each thread */
     struct sfi_ref_list *scratch; /* sort space, one for each thread */
     struct sfi_generation *generations;
     size_t generation_count;
@@ -96,20 +117,31 @@ shardy_status sfi_rows_init(struct sfi_rows *rows, shardy_key_encoding encoding,
 void sfi_rows_clear(struct sfi_rows *rows);
 /* Memory of batches and references, and what sorting will take. */
 uint64_t sfi_rows_memory(const struct sfi_rows *rows);
-/* Check keys and lengths of a batch against the encoding; nothing is kept. */
-shardy_status sfi_rows_check(shardy_key_encoding encoding, const struct sfi_batch *batch,
-                             shardy_error *err);
+/* Check keys and lengths of a batch against the encoding, and whether they can be hashed if they
+ * must be; nothing is kept. */
+shardy_status sfi_rows_check(shardy_key_encoding encoding, bool hashed,
+                             const struct sfi_batch *batch, shardy_error *err);
 /* Route a checked batch and keep it (taken over, on failure too); may spill. */
 shardy_status sfi_rows_add(struct sfi_rows *rows, struct sfi_batch *batch, shardy_error *err);
 /* No more rows will come: when runs must be merged, make room for their read buffers. */
 shardy_status sfi_rows_end(struct sfi_rows *rows, shardy_error *err);
 /*
- * All references of a shard, sorted where they are; borrowed until rows are added. Different shards
- * may be sorted at the same time by different workers.
+ * All references of a shard, sorted by key, then by `at`; borrowed until the worker sorts another
+ * shard. Different shards may be sorted at the same time by different workers.
  */
 shardy_status sfi_rows_sorted(struct sfi_rows *rows, uint32_t db_id, unsigned worker,
                               const struct sfi_row_ref **refs, size_t *count, shardy_error *err);
 void sfi_batch_release(struct sfi_batch *batch);
+/* At least `count` shards, before rows of new ones are added. NO_MEMORY. */
+shardy_status sfi_rows_grow(struct sfi_rows *rows, uint32_t count, shardy_error *err);
+/*
+ * Exactly `count` shards; the i-th of them is order[i] of the present ones (NULL: i). NO_MEMORY:
+ * the rows can only be cleared.
+ */
+shardy_status sfi_rows_renumber(struct sfi_rows *rows, const uint32_t *order, uint32_t count,
+                                shardy_error *err);
+/* Rows of a shard, duplicates included. */
+uint64_t sfi_rows_of(const struct sfi_rows *rows, uint32_t db_id);
 /* Key of a checked row for messages. */
 void sfi_batch_key_text(const struct sfi_batch *batch, size_t row, shardy_key_encoding encoding,
                         char out[SFI_KEY_TEXT_SIZE]);
@@ -125,9 +157,44 @@ static inline uint64_t sfi_column_number(const struct sfi_column *column, size_t
     }
 }
 
-/* Sort by key, then by `at`. `scratch` has room for `count` references. */
-void sfi_sort_refs(const struct sfi_rows *rows, struct sfi_row_ref *refs,
-                   struct sfi_row_ref *scratch, size_t count);
+static inline const struct sfi_batch *sfi_ref_batch(const struct sfi_rows *rows,
+                                                    const struct sfi_row_ref *ref)
+{
+    return &rows->batches[ref->at >> SFI_REF_BATCH_SHIFT];
+}
+
+/* Row number; only of batches that are not located. */
+static inline size_t sfi_ref_row(const struct sfi_row_ref *ref)
+{
+    return (size_t)(ref->at & ((UINT64_C(1) << SFI_REF_BATCH_SHIFT) - 1));
+}
+
+static inline struct sfi_bytes sfi_ref_value(const struct sfi_batch *batch,
+                                             const struct sfi_row_ref *ref)
+{
+    if (!batch->located) {
+        return sfi_column_bytes(&batch->value, sfi_ref_row(ref));
+    }
+    struct sfi_bytes value = {(const uint8_t *)batch->value.values +
+                                  (sfi_ref_row(ref) >> SFI_REF_SIZE_BITS),
+                              ref->at & (SFI_REF_LOCATED_SIZE - 1)};
+    return value;
+}
+
+/*
+ * Take the references of `count` lists, together `total`, into `out`, sorted by key, then by `at`.
+ * Both lists grow as needed. NO_MEMORY.
+ */
+struct sfi_sort_source {
+    const struct sfi_ref_list *lists;
+    size_t count;
+    size_t stride; /* between lists */
+    size_t total;
+};
+shardy_status sfi_sort_refs(const struct sfi_rows *rows, const struct sfi_sort_source *source,
+                            struct sfi_ref_list *out, struct sfi_ref_list *scratch,
+                            shardy_error *err);
+bool sfi_ref_list_reserve(struct sfi_ref_list *list, size_t count);
 
 /* Spill file. */
 shardy_status sfi_spill_open(struct sfi_spill_file *file, const char *dir, shardy_error *err);
@@ -174,7 +241,8 @@ shardy_status sfi_run_next(struct sfi_run_reader *reader, struct sfi_row *row, b
                            shardy_error *err);
 
 /* Rows of one shard in key order, without duplicates. */
-#define SFI_STREAM_BLOCK 64u
+/* Few enough that fetching a block's values does not wait for a free line buffer. */
+#define SFI_STREAM_BLOCK 8u
 struct sfi_stream;
 /* With `memory_only` the spilled runs are left out (used by the spill itself). */
 shardy_status sfi_stream_open(struct sfi_rows *rows, uint32_t db_id, unsigned worker,
@@ -222,6 +290,35 @@ struct sfi_writer_config {
     shardy_input_order input_order;
 };
 
+/*
+ * Routing by a CEL expression. `key_column` is borrowed: its name in batches. num_dbs 0: told by
+ * the routing values, or by the rows.
+ */
+struct sfi_cel_writer;
+shardy_status sfi_cel_writer_new(const shardy_cel_sharding *sharding, uint32_t num_dbs,
+                                 const char *key_column, unsigned threads,
+                                 struct sfi_cel_writer **cel, shardy_error *err);
+void sfi_cel_writer_free(struct sfi_cel_writer *cel); /* NULL is accepted */
+/* Number of shards; 0 while the rows tell it. */
+uint32_t sfi_cel_writer_num_dbs(const struct sfi_cel_writer *cel);
+/* Ids given so far are below. */
+uint32_t sfi_cel_writer_shards(const struct sfi_cel_writer *cel);
+/* Set batch->ids of a checked batch. INPUT, ASSIGNMENT naming the row; CONFIG; LIMIT. */
+shardy_status sfi_cel_writer_batch(struct sfi_cel_writer *cel, const struct ArrowSchema *schema,
+                                   const struct ArrowArray *array, struct sfi_batch *batch,
+                                   shardy_error *err);
+/* Route a row that is added by itself, number `row`; its id is kept. The same failures. */
+shardy_status sfi_cel_writer_row(struct sfi_cel_writer *cel, const shardy_key *key,
+                                 const shardy_context *context, uint64_t row, shardy_error *err);
+/* Move the ids that were kept to the batch of those rows. */
+void sfi_cel_writer_take(struct sfi_cel_writer *cel, struct sfi_batch *batch);
+/* No more rows will come, and the rows tell the number of shards. ASSIGNMENT: ids have gaps. */
+shardy_status sfi_cel_writer_end(struct sfi_cel_writer *cel, struct sfi_rows *rows,
+                                 uint32_t *num_dbs, shardy_error *err);
+/* The manifest's sharding object; sfi_free. */
+shardy_status sfi_cel_writer_sharding(const struct sfi_cel_writer *cel, char **json,
+                                      shardy_error *err);
+
 /* `known`: the options as this library knows them, missing fields zero. */
 shardy_status sfi_writer_config_init(struct sfi_writer_config *config, shardy_writer_options *known,
                                      const shardy_writer_options *options, shardy_error *err);
@@ -234,6 +331,8 @@ struct shardy_writer {
     struct sfi_spill_file spill;
     struct sfi_rows rows;
     bool rows_ready;             /* `rows` is initialised: num_dbs is known */
+    struct sfi_cel_writer *cel;  /* NULL: hash sharding */
+    char *sharding_json;         /* of CEL, once it is known */
     struct sfi_stage *stage;     /* instead of `rows` until then */
     struct sfi_ordered *ordered; /* instead of `rows` and `stage` when rows arrive by shard */
     struct sfi_arena *arena;     /* rows added one by one, not yet a batch */

@@ -214,13 +214,16 @@ static shardy_status add_runs(struct sfi_ordered *ordered, struct shared_batch *
 {
     const struct sfi_batch *batch = &shared->batch;
     size_t length = batch->key.length;
-    uint32_t ids[ROUTE_BLOCK];
+    uint32_t routed[ROUTE_BLOCK];
     uint32_t run_id = 0;
     size_t run = 0;
     for (size_t first = 0; first < length; first += ROUTE_BLOCK) {
         size_t count = length - first < ROUTE_BLOCK ? length - first : ROUTE_BLOCK;
-        SFI_RETURN_IF_ERR(
-            sfi_route_rows(&ordered->route, &batch->key, first, count, batch->first_row, ids, err));
+        const uint32_t *ids = batch->ids ? batch->ids + first : routed;
+        if (!batch->ids) {
+            SFI_RETURN_IF_ERR(sfi_route_rows(&ordered->route, &batch->key, first, count,
+                                             batch->first_row, routed, err));
+        }
         run_id = first ? run_id : ids[0];
         for (size_t i = 0; i < count; i++) {
             if (ids[i] != run_id) {

@@ -27,8 +27,9 @@ shardy_status sfi_rows_init(struct sfi_rows *rows, shardy_key_encoding encoding,
     rows->spill = spill;
     SFI_RETURN_IF_ERR(sfi_route_init(&rows->route, SHARDY_SHARDING_HASH, num_dbs, err));
     rows->lists = sfi_calloc((size_t)threads * num_dbs, sizeof *rows->lists);
+    rows->sorted = sfi_calloc(threads, sizeof *rows->sorted);
     rows->scratch = sfi_calloc(threads, sizeof *rows->scratch);
-    if (!rows->lists || !rows->scratch) {
+    if (!rows->lists || !rows->sorted || !rows->scratch) {
         sfi_rows_clear(rows);
         return sfi_fail_memory(err, (size_t)threads * num_dbs * sizeof *rows->lists);
     }
@@ -52,9 +53,11 @@ void sfi_rows_clear(struct sfi_rows *rows)
         sfi_free(rows->lists[i].items);
     }
     sfi_free(rows->lists);
-    for (unsigned t = 0; rows->scratch && t < rows->threads; t++) {
+    for (unsigned t = 0; rows->sorted && rows->scratch && t < rows->threads; t++) {
+        sfi_free(rows->sorted[t].items);
         sfi_free(rows->scratch[t].items);
     }
+    sfi_free(rows->sorted);
     sfi_free(rows->scratch);
     for (size_t i = 0; i < rows->generation_count; i++) {
         sfi_free(rows->generations[i].runs);
@@ -66,14 +69,14 @@ void sfi_rows_clear(struct sfi_rows *rows)
 /* --- checking ------------------------------------------------------------------------------- */
 
 static shardy_status bad_key(const struct sfi_batch *batch, size_t row,
-                             shardy_key_encoding encoding, shardy_error *err)
+                             shardy_key_encoding encoding, bool hashed, shardy_error *err)
 {
     const void *data;
     size_t size;
     uint8_t buffer[8];
     uint64_t digest;
     shardy_key key = sfi_column_key(&batch->key, row);
-    shardy_status st = shardy_key_digest(&key, &digest, err);
+    shardy_status st = hashed ? shardy_key_digest(&key, &digest, err) : SHARDY_OK;
     if (st == SHARDY_OK) {
         st = sfi_key_encode_row(&key, encoding, buffer, &data, &size, err);
     }
@@ -122,11 +125,11 @@ static void int_range(const struct sfi_column *column, int64_t *lowest, int64_t 
     *highest = hi;
 }
 
-static shardy_status first_bad_key(shardy_key_encoding encoding, const struct sfi_batch *batch,
-                                   shardy_error *err)
+static shardy_status first_bad_key(shardy_key_encoding encoding, bool hashed,
+                                   const struct sfi_batch *batch, shardy_error *err)
 {
     for (size_t i = 0; i < batch->key.length; i++) {
-        SFI_RETURN_IF_ERR(bad_key(batch, i, encoding, err));
+        SFI_RETURN_IF_ERR(bad_key(batch, i, encoding, hashed, err));
     }
     return SHARDY_OK;
 }
@@ -144,8 +147,8 @@ static shardy_status check_lengths(const struct sfi_batch *batch, const struct s
     return SHARDY_OK;
 }
 
-shardy_status sfi_rows_check(shardy_key_encoding encoding, const struct sfi_batch *batch,
-                             shardy_error *err)
+shardy_status sfi_rows_check(shardy_key_encoding encoding, bool hashed,
+                             const struct sfi_batch *batch, shardy_error *err)
 {
     if (batch->key.length > UINT32_MAX) {
         return sfi_fail(err, SHARDY_LIMIT, "batch of %zu rows exceeds %u rows; split it",
@@ -154,7 +157,7 @@ shardy_status sfi_rows_check(shardy_key_encoding encoding, const struct sfi_batc
     SFI_RETURN_IF_ERR(check_lengths(batch, &batch->value, "value", SFI_VALUE_MAX_BYTES, err));
     bool is_int = sfi_column_is_int(&batch->key);
     if (is_int != sfi_encoding_is_int(encoding)) {
-        return batch->key.length ? first_bad_key(encoding, batch, err) : SHARDY_OK;
+        return batch->key.length ? first_bad_key(encoding, hashed, batch, err) : SHARDY_OK;
     }
     if (!is_int) {
         return check_lengths(batch, &batch->key, "key", SFI_KEY_MAX_BYTES, err);
@@ -164,8 +167,11 @@ shardy_status sfi_rows_check(shardy_key_encoding encoding, const struct sfi_batc
     bool huge;
     int_range(&batch->key, &lowest, &highest, &huge);
     int64_t limit = encoding == SHARDY_KEY_U32BE ? (int64_t)UINT32_MAX : INT64_MAX;
+    if (huge && !hashed && encoding == SHARDY_KEY_U64BE) {
+        return SHARDY_OK; /* what only hashing has no place for */
+    }
     if (batch->key.length && (huge || lowest < 0 || highest > limit)) {
-        return first_bad_key(encoding, batch, err);
+        return first_bad_key(encoding, hashed, batch, err);
     }
     return SHARDY_OK;
 }
@@ -188,7 +194,7 @@ struct scatter {
     size_t piece;
 };
 
-static bool list_reserve(struct sfi_ref_list *list, size_t count)
+bool sfi_ref_list_reserve(struct sfi_ref_list *list, size_t count)
 {
     void *items = list->items;
     bool ok = sfi_array_grow(&items, &list->capacity, count, sizeof *list->items);
@@ -198,13 +204,37 @@ static bool list_reserve(struct sfi_ref_list *list, size_t count)
 
 static inline bool list_push(struct sfi_ref_list *list, uint64_t prefix, uint64_t at)
 {
-    if (list->count == list->capacity && !list_reserve(list, list->count + 1)) {
+    if (list->count == list->capacity && !sfi_ref_list_reserve(list, list->count + 1)) {
         return false;
     }
     list->items[list->count].prefix = prefix;
     list->items[list->count].at = at;
     list->count++;
     return true;
+}
+
+/* Whether offset and size of every value fit a reference. */
+static bool locatable(const struct sfi_batch *batch)
+{
+    const struct sfi_column *value = &batch->value;
+    if (!sfi_column_is_int(&batch->key) || !value->length ||
+        value->max_bytes >= SFI_REF_LOCATED_SIZE) {
+        return false;
+    }
+    struct sfi_bytes last = sfi_column_bytes(value, value->length - 1);
+    return (uint64_t)(last.data - (const uint8_t *)value->values) + last.size <=
+           SFI_REF_LOCATED_END - 1;
+}
+
+/* The part of `at` that names a row within its batch. */
+static inline uint64_t place_of(const struct sfi_batch *batch, size_t row)
+{
+    if (!batch->located) {
+        return row;
+    }
+    struct sfi_bytes value = sfi_column_bytes(&batch->value, row);
+    uint64_t offset = (uint64_t)(value.data - (const uint8_t *)batch->value.values);
+    return offset << SFI_REF_SIZE_BITS | value.size;
 }
 
 /* Route one block of rows into the worker's lists. */
@@ -217,13 +247,13 @@ static bool scatter_block(const struct scatter *scatter, struct sfi_ref_list *li
         unsigned shift = scatter->rows->encoding == SHARDY_KEY_U32BE ? 32 : 0;
         for (size_t i = 0; i < count && ok; i++) {
             ok = list_push(&lists[ids[i]], sfi_column_number(key, first + i) << shift,
-                           scatter->at + first + i);
+                           scatter->at | place_of(scatter->batch, first + i));
         }
     } else {
         for (size_t i = 0; i < count && ok; i++) {
             struct sfi_bytes bytes = sfi_column_bytes(key, first + i);
             ok = list_push(&lists[ids[i]], sfi_key_prefix(bytes.data, bytes.size),
-                           scatter->at + first + i);
+                           scatter->at | (first + i));
         }
     }
     return ok;
@@ -236,11 +266,14 @@ static shardy_status scatter_piece(void *arg, size_t index, unsigned worker, sha
     struct sfi_ref_list *lists = rows->lists + (size_t)worker * rows->num_dbs;
     size_t length = scatter->batch->key.length;
     size_t end = (index + 1) * scatter->piece < length ? (index + 1) * scatter->piece : length;
-    uint32_t ids[ROUTE_BLOCK];
+    uint32_t routed[ROUTE_BLOCK];
     for (size_t first = index * scatter->piece; first < end; first += ROUTE_BLOCK) {
         size_t count = end - first < ROUTE_BLOCK ? end - first : ROUTE_BLOCK;
-        SFI_RETURN_IF_ERR(sfi_route_rows(&rows->route, &scatter->batch->key, first, count,
-                                         scatter->batch->first_row, ids, err));
+        const uint32_t *ids = scatter->batch->ids ? scatter->batch->ids + first : routed;
+        if (!scatter->batch->ids) {
+            SFI_RETURN_IF_ERR(sfi_route_rows(&rows->route, &scatter->batch->key, first, count,
+                                             scatter->batch->first_row, routed, err));
+        }
         if (!scatter_block(scatter, lists, first, count, ids)) {
             return sfi_fail_memory(err, count * sizeof(struct sfi_row_ref));
         }
@@ -248,8 +281,8 @@ static shardy_status scatter_piece(void *arg, size_t index, unsigned worker, sha
     return SHARDY_OK;
 }
 
-/* Memory of references while they are being sorted: per thread, a shard's references, and once
- * more where several threads collected them. */
+/* Memory of references while they are being sorted: per thread, a shard's references in key order,
+ * and once more for the group in work, which can be nearly all of them. */
 static uint64_t sort_space(const struct sfi_rows *rows)
 {
     uint64_t per_shard = rows->ref_count / rows->num_dbs + 1;
@@ -276,8 +309,9 @@ shardy_status sfi_rows_add(struct sfi_rows *rows, struct sfi_batch *batch, shard
     rows->batches = batches;
     rows->batches[rows->batch_count] = *batch;
     memset(batch, 0, sizeof *batch);
+    rows->batches[rows->batch_count].located = locatable(&rows->batches[rows->batch_count]);
     struct scatter scatter = {rows, &rows->batches[rows->batch_count],
-                              (uint64_t)rows->batch_count << 32, length};
+                              (uint64_t)rows->batch_count << SFI_REF_BATCH_SHIFT, length};
     rows->batch_bytes += scatter.batch->bytes;
     rows->batch_count++;
     rows->ref_count += length;
@@ -288,7 +322,11 @@ shardy_status sfi_rows_add(struct sfi_rows *rows, struct sfi_batch *batch, shard
         size_t pieces = (length + scatter.piece - 1) / scatter.piece;
         SFI_RETURN_IF_ERR(sfi_parallel(rows->threads, pieces, scatter_piece, &scatter, err));
     }
-    return sfi_rows_memory(rows) > rows->memory_limit ? spill(rows, err) : SHARDY_OK;
+    sfi_free(rows->batches[rows->batch_count - 1].ids);
+    rows->batches[rows->batch_count - 1].ids = NULL;
+    bool full =
+        sfi_rows_memory(rows) > rows->memory_limit || rows->batch_count == SFI_REF_BATCHES_MAX;
+    return full ? spill(rows, err) : SHARDY_OK;
 }
 
 shardy_status sfi_rows_end(struct sfi_rows *rows, shardy_error *err)
@@ -300,26 +338,14 @@ shardy_status sfi_rows_end(struct sfi_rows *rows, shardy_error *err)
 shardy_status sfi_rows_sorted(struct sfi_rows *rows, uint32_t db_id, unsigned worker,
                               const struct sfi_row_ref **refs, size_t *count, shardy_error *err)
 {
-    struct sfi_ref_list *all = &rows->lists[db_id];
-    struct sfi_ref_list *scratch = &rows->scratch[worker];
-    size_t total = 0;
+    struct sfi_sort_source source = {&rows->lists[db_id], rows->threads, rows->num_dbs, 0};
     for (unsigned t = 0; t < rows->threads; t++) {
-        total += rows->lists[(size_t)t * rows->num_dbs + db_id].count;
+        source.total += source.lists[t * source.stride].count;
     }
-    if (!list_reserve(all, total) || !list_reserve(scratch, total)) {
-        return sfi_fail_memory(err, 2 * total * sizeof **refs);
-    }
-    for (unsigned t = 1; t < rows->threads; t++) {
-        struct sfi_ref_list *list = &rows->lists[(size_t)t * rows->num_dbs + db_id];
-        if (list->count) {
-            memcpy(all->items + all->count, list->items, list->count * sizeof *list->items);
-        }
-        all->count += list->count;
-        list->count = 0;
-    }
-    sfi_sort_refs(rows, all->items, scratch->items, total);
-    *refs = all->items;
-    *count = total;
+    SFI_RETURN_IF_ERR(
+        sfi_sort_refs(rows, &source, &rows->sorted[worker], &rows->scratch[worker], err));
+    *refs = rows->sorted[worker].items;
+    *count = source.total;
     return SHARDY_OK;
 }
 
@@ -338,11 +364,11 @@ static uint64_t run_bound(const struct sfi_rows *rows, size_t db_id)
     for (unsigned t = 0; t < rows->threads; t++) {
         const struct sfi_ref_list *list = &rows->lists[(size_t)t * rows->num_dbs + db_id];
         for (size_t i = 0; i < list->count; i++) {
-            const struct sfi_batch *batch = &rows->batches[list->items[i].at >> 32];
-            size_t row = (size_t)(list->items[i].at & UINT32_MAX);
-            size_t key_size = fixed_keys(rows) ? 8 : sfi_column_bytes(&batch->key, row).size;
-            bytes +=
-                SFI_SPILL_RECORD_OVERHEAD + key_size + sfi_column_bytes(&batch->value, row).size;
+            const struct sfi_row_ref *ref = &list->items[i];
+            const struct sfi_batch *batch = sfi_ref_batch(rows, ref);
+            size_t key_size =
+                fixed_keys(rows) ? 8 : sfi_column_bytes(&batch->key, sfi_ref_row(ref)).size;
+            bytes += SFI_SPILL_RECORD_OVERHEAD + key_size + sfi_ref_value(batch, ref).size;
         }
     }
     return bytes;

@@ -6,6 +6,9 @@
 #include "writer/writer_internal.h"
 
 #define SMALL 24u
+/* Digits of 8 bits. */
+#define DIGIT_BITS 8u
+#define GROUPS     (1u << DIGIT_BITS)
 /* Levels of recursion before heap sort takes over: ordinary keys need fewer than ten. */
 #define LEVELS_MAX 48u
 
@@ -27,8 +30,7 @@ static void sort(struct sorter *sorter, struct sfi_row_ref *refs, struct sfi_row
 
 static struct sfi_bytes key_of(const struct sorter *sorter, const struct sfi_row_ref *ref)
 {
-    const struct sfi_batch *batch = &sorter->rows->batches[ref->at >> 32];
-    return sfi_column_bytes(&batch->key, (size_t)(ref->at & UINT32_MAX));
+    return sfi_column_bytes(&sfi_ref_batch(sorter->rows, ref)->key, sfi_ref_row(ref));
 }
 
 /* Whole order of two references, whatever their prefix field covers. */
@@ -149,11 +151,21 @@ static uint64_t differing_bits(const struct sfi_row_ref *refs, size_t count)
     return bits;
 }
 
+/* Lowest bit of a digit that covers the highest bits that differ. */
+static unsigned digit_shift(uint64_t bits)
+{
+    unsigned width = bits ? 64u - (unsigned)__builtin_clzll(bits) : 0;
+    return width > DIGIT_BITS ? width - DIGIT_BITS : 0;
+}
+
+static unsigned digit_of(const struct sfi_row_ref *ref, unsigned shift)
+{
+    return (unsigned)(ref->prefix >> shift) & (GROUPS - 1);
+}
+
 static void sort(struct sorter *sorter, struct sfi_row_ref *refs, struct sfi_row_ref *scratch,
                  size_t count, enum sort_mode mode, size_t depth)
 {
-    size_t start[257] = {0};
-    size_t next[256];
     if (count <= SMALL) {
         insertion_sort(sorter, refs, count, mode);
         return;
@@ -169,20 +181,21 @@ static void sort(struct sorter *sorter, struct sfi_row_ref *refs, struct sfi_row
         sorter->level--;
         return;
     }
-    unsigned top = 63u - (unsigned)__builtin_clzll(bits);
-    unsigned shift = top > 7 ? top - 7 : 0;
+    size_t start[GROUPS + 1] = {0};
+    size_t next[GROUPS];
+    unsigned shift = digit_shift(bits);
     for (size_t i = 0; i < count; i++) {
-        start[((refs[i].prefix >> shift) & 0xFFu) + 1]++;
+        start[digit_of(&refs[i], shift) + 1]++;
     }
-    for (unsigned b = 0; b < 256; b++) {
+    for (unsigned b = 0; b < GROUPS; b++) {
         start[b + 1] += start[b];
         next[b] = start[b];
     }
     for (size_t i = 0; i < count; i++) {
-        scratch[next[(refs[i].prefix >> shift) & 0xFFu]++] = refs[i];
+        scratch[next[digit_of(&refs[i], shift)]++] = refs[i];
     }
     memcpy(refs, scratch, count * sizeof *refs);
-    for (unsigned b = 0; b < 256; b++) {
+    for (unsigned b = 0; b < GROUPS; b++) {
         if (start[b + 1] - start[b] > 1) {
             sort(sorter, refs + start[b], scratch + start[b], start[b + 1] - start[b], mode, depth);
         }
@@ -190,10 +203,67 @@ static void sort(struct sorter *sorter, struct sfi_row_ref *refs, struct sfi_row
     sorter->level--;
 }
 
-void sfi_sort_refs(const struct sfi_rows *rows, struct sfi_row_ref *refs,
-                   struct sfi_row_ref *scratch, size_t count)
+/* Bits in which the references of all lists differ. */
+static uint64_t source_bits(const struct sfi_sort_source *source)
+{
+    uint64_t bits = 0;
+    uint64_t any = 0;
+    bool have = false;
+    for (size_t t = 0; t < source->count; t++) {
+        const struct sfi_ref_list *list = &source->lists[t * source->stride];
+        if (list->count) {
+            any = have ? any : list->items[0].prefix;
+            have = true;
+            bits |= (list->items[0].prefix ^ any) | differing_bits(list->items, list->count);
+        }
+    }
+    return bits;
+}
+
+/* start[g] .. start[g + 1]: places of group g. @return size of the largest group */
+static size_t first_groups(const struct sfi_sort_source *source, unsigned shift,
+                           size_t start[GROUPS + 1])
+{
+    size_t largest = 0;
+    memset(start, 0, (GROUPS + 1) * sizeof *start);
+    for (size_t t = 0; t < source->count; t++) {
+        const struct sfi_ref_list *list = &source->lists[t * source->stride];
+        for (size_t i = 0; i < list->count; i++) {
+            start[digit_of(&list->items[i], shift) + 1]++;
+        }
+    }
+    for (unsigned g = 0; g < GROUPS; g++) {
+        largest = start[g + 1] > largest ? start[g + 1] : largest;
+        start[g + 1] += start[g];
+    }
+    return largest;
+}
+
+shardy_status sfi_sort_refs(const struct sfi_rows *rows, const struct sfi_sort_source *source,
+                            struct sfi_ref_list *out, struct sfi_ref_list *scratch,
+                            shardy_error *err)
 {
     struct sorter sorter = {rows, 0};
-    sort(&sorter, refs, scratch, count,
-         sfi_encoding_is_int(rows->encoding) ? SORT_NUMBER : SORT_BYTES, 0);
+    enum sort_mode mode = sfi_encoding_is_int(rows->encoding) ? SORT_NUMBER : SORT_BYTES;
+    size_t start[GROUPS + 1];
+    size_t next[GROUPS];
+    if (source->total == 0) {
+        return SHARDY_OK;
+    }
+    unsigned shift = digit_shift(source_bits(source));
+    size_t largest = first_groups(source, shift, start);
+    if (!sfi_ref_list_reserve(out, source->total) || !sfi_ref_list_reserve(scratch, largest)) {
+        return sfi_fail_memory(err, 2 * source->total * sizeof *out->items);
+    }
+    memcpy(next, start, sizeof next);
+    for (size_t t = 0; t < source->count; t++) {
+        const struct sfi_ref_list *list = &source->lists[t * source->stride];
+        for (size_t i = 0; i < list->count; i++) {
+            out->items[next[digit_of(&list->items[i], shift)]++] = list->items[i];
+        }
+    }
+    for (unsigned g = 0; g < GROUPS; g++) {
+        sort(&sorter, out->items + start[g], scratch->items, start[g + 1] - start[g], mode, 0);
+    }
+    return SHARDY_OK;
 }

@@ -14,7 +14,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define WRITE_BUFFER (1u << 20)
+#define WRITE_BUFFER   (1u << 20)
+#define PREFETCH_BYTES 512u
 
 shardy_status sfi_spill_open(struct sfi_spill_file *file, const char *dir, shardy_error *err)
 {
@@ -111,6 +112,27 @@ static shardy_status write_all(const struct sfi_spill_file *file, const uint8_t 
     return SHARDY_OK;
 }
 
+/*
+ * Start writing to the disk, and let go of what was written a while ago: it is next needed when
+ * all rows have come, and the pages serve the rows to come. Advice: failures change nothing.
+ */
+static void write_behind(struct sfi_spill_file *file, uint64_t offset, uint64_t size)
+{
+    (void)sync_file_range(file->fd, (off_t)offset, (off_t)size, SYNC_FILE_RANGE_WRITE);
+    pthread_mutex_lock(&file->lock);
+    struct sfi_spill_extent *slot = &file->behind[file->behind_next++ % SFI_SPILL_BEHIND];
+    struct sfi_spill_extent old = *slot;
+    slot->offset = offset;
+    slot->size = size;
+    pthread_mutex_unlock(&file->lock);
+    if (old.size) {
+        (void)sync_file_range(file->fd, (off_t)old.offset, (off_t)old.size,
+                              SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+                                  SYNC_FILE_RANGE_WAIT_AFTER);
+        (void)posix_fadvise(file->fd, (off_t)old.offset, (off_t)old.size, POSIX_FADV_DONTNEED);
+    }
+}
+
 shardy_status sfi_spill_flush(struct sfi_spill_writer *writer, shardy_error *err)
 {
     if (!writer->buf.size) {
@@ -118,9 +140,7 @@ shardy_status sfi_spill_flush(struct sfi_spill_writer *writer, shardy_error *err
     }
     SFI_RETURN_IF_ERR(
         write_all(writer->file, writer->buf.data, writer->buf.size, writer->offset, err));
-    /* Written early, pages can be given up at once when memory gets short. */
-    (void)sync_file_range(writer->file->fd, (off_t)writer->offset, (off_t)writer->buf.size,
-                          SYNC_FILE_RANGE_WRITE);
+    write_behind(writer->file, writer->offset, writer->buf.size);
     writer->offset += writer->buf.size;
     writer->buf.size = 0;
     return SHARDY_OK;
@@ -238,6 +258,15 @@ static shardy_status fill(struct sfi_run_reader *reader, uint64_t need, shardy_e
     return SHARDY_OK;
 }
 
+/* The next record, likely about as long as the last: other runs come first, so there is time. */
+static void prefetch_record(const struct sfi_run_reader *reader, size_t size)
+{
+    size = size < PREFETCH_BYTES ? size : PREFETCH_BYTES;
+    for (size_t at = 0; at < size; at += 64) {
+        __builtin_prefetch(reader->buf + reader->begin + at);
+    }
+}
+
 shardy_status sfi_run_next(struct sfi_run_reader *reader, struct sfi_row *row, bool *found,
                            shardy_error *err)
 {
@@ -265,5 +294,6 @@ shardy_status sfi_run_next(struct sfi_run_reader *reader, struct sfi_row *row, b
     row->value = row->key + key_size;
     row->value_size = value_size;
     reader->begin += (size_t)size;
+    prefetch_record(reader, (size_t)size);
     return SHARDY_OK;
 }

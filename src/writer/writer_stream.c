@@ -3,6 +3,7 @@
  * references in memory, merged with the shard's spilled runs. Rows are handed out in blocks whose
  * bytes are on their way into the cache when the block is used.
  */
+#include "base/loser_tree.h"
 #include "base/memory.h"
 #include "writer/writer_internal.h"
 
@@ -11,6 +12,8 @@
 #define RUN_BUFFER_MIN (16u << 10)
 #define RUN_BUFFER_MAX (1u << 20)
 #define PREFETCH_BYTES 256u
+/* Offsets are asked for this many rows before they are used. */
+#define OFFSETS_AHEAD 64u
 
 /* Rows ready to be used; two alternate, so that one is fetched while the other is consumed. */
 struct block {
@@ -23,8 +26,8 @@ struct block {
 struct source {
     struct sfi_run_reader run; /* unused for the source in memory */
     struct sfi_row head;
-    uint64_t prefix;
-    size_t age; /* the larger wins among equal keys */
+    uint64_t prefix; /* UINT64_MAX when ended */
+    bool ended;
 };
 
 struct sfi_stream {
@@ -40,26 +43,24 @@ struct sfi_stream {
     struct block blocks[2];
     unsigned current; /* block being filled next */
 
-    /* Merging: a heap of sources; memory feeds its head from `memory`. */
+    /* Merging: sources from the oldest generation to the rows in memory. */
     struct source *sources;
-    struct source **heap;
-    size_t heap_size;
+    struct sfi_losers losers;
+    struct sfi_loser *first; /* space of the tree: first items, winners, nodes */
     struct source *memory;
     const struct sfi_row *memory_rows;
     size_t memory_left;
-    struct source *behind; /* source whose head was handed out and must move on */
+    bool behind; /* the head of the winner was handed out and must move on */
+    bool any;    /* `last_*` are set: the key of the last row handed out */
+    uint64_t last_prefix;
+    struct sfi_buf last_key;
     struct sfi_row merged[SFI_STREAM_BLOCK];
 };
 
 static const struct sfi_batch *batch_of(const struct sfi_stream *stream,
                                         const struct sfi_row_ref *ref)
 {
-    return &stream->rows->batches[ref->at >> 32];
-}
-
-static size_t row_of(const struct sfi_row_ref *ref)
-{
-    return (size_t)(ref->at & UINT32_MAX);
+    return sfi_ref_batch(stream->rows, ref);
 }
 
 static void prefetch_offsets(const struct sfi_column *column, size_t row)
@@ -75,9 +76,11 @@ static void prefetch_ahead(const struct sfi_stream *stream, size_t from)
     end = end < stream->ref_count ? end : stream->ref_count;
     for (size_t i = from; i < end; i++) {
         const struct sfi_batch *batch = batch_of(stream, &stream->refs[i]);
-        prefetch_offsets(&batch->value, row_of(&stream->refs[i]));
+        if (!batch->located) {
+            prefetch_offsets(&batch->value, sfi_ref_row(&stream->refs[i]));
+        }
         if (!stream->fixed_keys) {
-            prefetch_offsets(&batch->key, row_of(&stream->refs[i]));
+            prefetch_offsets(&batch->key, sfi_ref_row(&stream->refs[i]));
         }
     }
 }
@@ -100,18 +103,19 @@ static bool replaced(const struct sfi_stream *stream, size_t at)
     if (at + 1 == stream->ref_count) {
         return false;
     }
-    if (stream->fixed_keys) {
+    /* Whatever part of a key the sort left in the prefix, it is the same for equal keys. */
+    if (stream->fixed_keys || ref->prefix != ref[1].prefix) {
         return ref->prefix == ref[1].prefix;
     }
-    struct sfi_bytes a = sfi_column_bytes(&batch_of(stream, ref)->key, row_of(ref));
-    struct sfi_bytes b = sfi_column_bytes(&batch_of(stream, ref + 1)->key, row_of(ref + 1));
+    struct sfi_bytes a = sfi_column_bytes(&batch_of(stream, ref)->key, sfi_ref_row(ref));
+    struct sfi_bytes b = sfi_column_bytes(&batch_of(stream, ref + 1)->key, sfi_ref_row(ref + 1));
     return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
 }
 
 static void fill_block(struct sfi_stream *stream, struct block *block)
 {
     block->count = 0;
-    prefetch_ahead(stream, stream->next_ref + SFI_STREAM_BLOCK);
+    prefetch_ahead(stream, stream->next_ref + OFFSETS_AHEAD);
     while (block->count < SFI_STREAM_BLOCK && stream->next_ref < stream->ref_count) {
         size_t at = stream->next_ref++;
         const struct sfi_row_ref *ref = &stream->refs[at];
@@ -120,13 +124,13 @@ static void fill_block(struct sfi_stream *stream, struct block *block)
         }
         const struct sfi_batch *batch = batch_of(stream, ref);
         struct sfi_row *row = &block->rows[block->count];
-        struct sfi_bytes value = sfi_column_bytes(&batch->value, row_of(ref));
+        struct sfi_bytes value = sfi_ref_value(batch, ref);
         if (stream->fixed_keys) {
             row->key = block->numbers[block->count];
             row->key_size = stream->key_size;
             sfi_put_u64be(block->numbers[block->count], ref->prefix);
         } else {
-            struct sfi_bytes key = sfi_column_bytes(&batch->key, row_of(ref));
+            struct sfi_bytes key = sfi_column_bytes(&batch->key, sfi_ref_row(ref));
             row->key = key.data;
             row->key_size = (uint32_t)key.size;
             prefetch_bytes(key.data, key.size);
@@ -152,78 +156,60 @@ static void start_memory(struct sfi_stream *stream)
 {
     stream->next_ref = 0;
     stream->current = 0;
-    prefetch_ahead(stream, 0);
+    for (size_t at = 0; at < OFFSETS_AHEAD; at += SFI_STREAM_BLOCK) {
+        prefetch_ahead(stream, at);
+    }
     fill_block(stream, &stream->blocks[0]);
 }
 
 /* --- merging -------------------------------------------------------------------------------- */
 
-static int compare_heads(const struct source *a, const struct source *b)
+/* Order of sources whose prefixes are equal: the newest of equal keys first, ended ones last. */
+static bool source_less(const void *arg, uint64_t a, uint64_t b)
 {
-    if (a->prefix != b->prefix) {
-        return a->prefix < b->prefix ? -1 : 1;
+    const struct source *x = &((const struct source *)arg)[a];
+    const struct source *y = &((const struct source *)arg)[b];
+    if (x->ended || y->ended) {
+        return !x->ended;
     }
-    struct sfi_bytes x = {a->head.key, a->head.key_size};
-    struct sfi_bytes y = {b->head.key, b->head.key_size};
-    return sfi_bytes_compare(x, y);
-}
-
-static bool source_less(const struct source *a, const struct source *b)
-{
-    int c = compare_heads(a, b);
-    return c ? c < 0 : a->age < b->age;
-}
-
-static void sift_down(struct sfi_stream *stream, size_t at)
-{
-    struct source *moving = stream->heap[at];
-    for (size_t child = 2 * at + 1; child < stream->heap_size; child = 2 * at + 1) {
-        if (child + 1 < stream->heap_size &&
-            source_less(stream->heap[child + 1], stream->heap[child])) {
-            child++;
-        }
-        if (!source_less(stream->heap[child], moving)) {
-            break;
-        }
-        stream->heap[at] = stream->heap[child];
-        at = child;
-    }
-    stream->heap[at] = moving;
+    struct sfi_bytes key_x = {x->head.key, x->head.key_size};
+    struct sfi_bytes key_y = {y->head.key, y->head.key_size};
+    int c = sfi_bytes_compare(key_x, key_y);
+    return c ? c < 0 : a > b; /* sources are in the order of their age */
 }
 
 /* Load the next row of a source into its head. */
-static shardy_status advance(struct sfi_stream *stream, struct source *source, bool *found,
-                             shardy_error *err)
+static shardy_status advance(struct sfi_stream *stream, struct source *source, shardy_error *err)
 {
+    bool found;
     if (source == stream->memory) {
         if (!stream->memory_left) {
             next_from_memory(stream, &stream->memory_rows, &stream->memory_left);
         }
-        *found = stream->memory_left > 0;
-        if (*found) {
+        found = stream->memory_left > 0;
+        if (found) {
             source->head = *stream->memory_rows++;
             stream->memory_left--;
         }
     } else {
-        SFI_RETURN_IF_ERR(sfi_run_next(&source->run, &source->head, found, err));
+        SFI_RETURN_IF_ERR(sfi_run_next(&source->run, &source->head, &found, err));
     }
-    if (*found) {
-        source->prefix = sfi_key_prefix(source->head.key, source->head.key_size);
-    }
+    source->ended = !found;
+    source->prefix = found ? sfi_key_prefix(source->head.key, source->head.key_size) : UINT64_MAX;
     return SHARDY_OK;
 }
 
-/* Move the source on top of the heap on. */
-static shardy_status advance_top(struct sfi_stream *stream, shardy_error *err)
+static struct source *winner(const struct sfi_stream *stream)
 {
-    bool found = false;
-    SFI_RETURN_IF_ERR(advance(stream, stream->heap[0], &found, err));
-    if (!found) {
-        stream->heap[0] = stream->heap[--stream->heap_size];
-    }
-    if (stream->heap_size) {
-        sift_down(stream, 0);
-    }
+    return &stream->sources[stream->losers.nodes[0].source];
+}
+
+/* Move the first source on. */
+static shardy_status advance_winner(struct sfi_stream *stream, shardy_error *err)
+{
+    struct source *source = winner(stream);
+    SFI_RETURN_IF_ERR(advance(stream, source, err));
+    sfi_losers_replay(&stream->losers, (uint64_t)(source - stream->sources), source->prefix);
     return SHARDY_OK;
 }
 
@@ -233,15 +219,19 @@ static bool overwrites(const struct sfi_stream *stream, const struct source *sou
     return source == stream->memory ? stream->memory_left == 0 : sfi_run_needs_read(&source->run);
 }
 
-/* Another head with the same key as the top, and therefore a newer one? */
-static bool top_replaced(const struct sfi_stream *stream)
+/* Whether a newer row of the same key went before: the last of this block, or of the one before. */
+static bool superseded(const struct sfi_stream *stream, const struct source *source, size_t count)
 {
-    for (size_t child = 1; child <= 2 && child < stream->heap_size; child++) {
-        if (compare_heads(stream->heap[0], stream->heap[child]) == 0) {
-            return true;
-        }
+    if (!stream->any || source->prefix != stream->last_prefix) {
+        return false;
     }
-    return false;
+    struct sfi_bytes key = {source->head.key, source->head.key_size};
+    struct sfi_bytes last = sfi_buf_view(&stream->last_key);
+    if (count) {
+        last.data = stream->merged[count - 1].key;
+        last.size = stream->merged[count - 1].key_size;
+    }
+    return sfi_bytes_compare(key, last) == 0;
 }
 
 static shardy_status next_merged(struct sfi_stream *stream, const struct sfi_row **rows,
@@ -251,18 +241,27 @@ static shardy_status next_merged(struct sfi_stream *stream, const struct sfi_row
     *rows = stream->merged;
     *count = 0;
     if (stream->behind) {
-        stream->behind = NULL;
-        SFI_RETURN_IF_ERR(advance_top(stream, err));
+        stream->behind = false;
+        SFI_RETURN_IF_ERR(advance_winner(stream, err));
     }
-    while (n < SFI_STREAM_BLOCK && stream->heap_size) {
-        if (!top_replaced(stream)) {
-            stream->merged[n++] = stream->heap[0]->head;
+    while (n < SFI_STREAM_BLOCK && !winner(stream)->ended) {
+        const struct source *source = winner(stream);
+        if (!superseded(stream, source, n)) {
+            stream->merged[n++] = source->head;
+            stream->last_prefix = source->prefix;
+            stream->any = true;
         }
-        if (n && overwrites(stream, stream->heap[0])) {
-            stream->behind = stream->heap[0]; /* rows of this block must live on: move on later */
+        if (n && overwrites(stream, source)) {
+            stream->behind = true; /* rows of this block must live on: move on later */
             break;
         }
-        SFI_RETURN_IF_ERR(advance_top(stream, err));
+        SFI_RETURN_IF_ERR(advance_winner(stream, err));
+    }
+    if (n) {
+        stream->last_key.size = 0;
+        sfi_buf_append(&stream->last_key, stream->merged[n - 1].key,
+                       stream->merged[n - 1].key_size);
+        SFI_RETURN_IF_ERR(sfi_buf_status(&stream->last_key, "key", err));
     }
     *count = n;
     return SHARDY_OK;
@@ -284,26 +283,20 @@ static shardy_status start_sources(struct sfi_stream *stream, shardy_error *err)
     size_t buffer = share < RUN_BUFFER_MIN   ? RUN_BUFFER_MIN
                     : share > RUN_BUFFER_MAX ? RUN_BUFFER_MAX
                                              : (size_t)share;
-    stream->heap_size = 0;
-    stream->behind = NULL;
+    stream->behind = false;
+    stream->any = false;
     stream->memory_left = 0;
     for (size_t g = 0; g < count; g++) {
         struct source *source = &stream->sources[g];
-        bool found;
-        source->age = g;
         if (source != stream->memory) {
             const struct sfi_run *run = &rows->generations[g].runs[stream->db_id];
             SFI_RETURN_IF_ERR(sfi_run_open(&source->run, rows->spill, run, buffer,
                                            stream->fixed_keys ? stream->key_size : 0, err));
         }
-        SFI_RETURN_IF_ERR(advance(stream, source, &found, err));
-        if (found) {
-            stream->heap[stream->heap_size++] = source;
-        }
+        SFI_RETURN_IF_ERR(advance(stream, source, err));
+        stream->first[g] = (struct sfi_loser){source->prefix, g};
     }
-    for (size_t i = stream->heap_size / 2; i-- > 0;) {
-        sift_down(stream, i);
-    }
+    sfi_losers_build(&stream->losers, stream->first, stream->first + count);
     return SHARDY_OK;
 }
 
@@ -311,10 +304,13 @@ static shardy_status open_sources(struct sfi_stream *stream, shardy_error *err)
 {
     size_t count = stream->rows->generation_count + 1;
     stream->sources = sfi_calloc(count, sizeof *stream->sources);
-    stream->heap = sfi_calloc(count, sizeof(struct source *));
-    if (!stream->sources || !stream->heap) {
+    stream->first = sfi_array_alloc(4 * count, sizeof *stream->first);
+    if (!stream->sources || !stream->first) {
         return sfi_fail_memory(err, count * sizeof *stream->sources);
     }
+    sfi_buf_init(&stream->last_key, SIZE_MAX);
+    stream->losers =
+        (struct sfi_losers){stream->first + 3 * count, count, source_less, stream->sources};
     stream->memory = &stream->sources[count - 1];
     for (size_t g = 0; g + 1 < count; g++) {
         stream->input_rows += stream->rows->generations[g].runs[stream->db_id].rows;
@@ -379,7 +375,8 @@ void sfi_stream_free(struct sfi_stream *stream)
     if (stream) {
         close_sources(stream);
         sfi_free(stream->sources);
-        sfi_free(stream->heap);
+        sfi_free(stream->first);
+        sfi_buf_clear(&stream->last_key);
         sfi_free(stream);
     }
 }

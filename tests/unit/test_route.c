@@ -211,8 +211,8 @@ static void refuses_bad_set_ups(void **state)
     assert_int_equal(sfi_route_init(&route, SHARDY_SHARDING_HASH, SFI_SHARDS_MAX + 1, &err),
                      SHARDY_CONFIG);
     assert_string_equal(err.message, "num_dbs must be 1 to 1048576, got 1048577");
-    assert_int_equal(sfi_route_init(&route, SHARDY_SHARDING_CEL, 4, &err), SHARDY_UNSUPPORTED);
-    assert_non_null(strstr(err.message, "CEL sharding is not supported"));
+    assert_int_equal(sfi_route_init(&route, SHARDY_SHARDING_CEL, 4, &err), SHARDY_CONFIG);
+    assert_non_null(strstr(err.message, "CEL strategy requires cel_expr"));
     assert_int_equal(sfi_route_init(&route, (shardy_sharding)2, 4, &err), SHARDY_CONFIG);
     assert_string_equal(err.message, "Unsupported sharding strategy: 2");
 }

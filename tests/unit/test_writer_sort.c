@@ -16,8 +16,30 @@ static int by_model(const void *left, const void *right)
     return snap_compare_keys(&model->rows[a->at], &model->rows[b->at]);
 }
 
+/* Which row a reference means: every value begins with the number of its row. */
+static uint64_t row_number(const struct sfi_rows *rows, const struct sfi_row_ref *ref)
+{
+    struct sfi_bytes value = sfi_ref_value(sfi_ref_batch(rows, ref), ref);
+    uint64_t number;
+    assert_true(value.size >= sizeof number);
+    memcpy(&number, value.data, sizeof number);
+    return number;
+}
+
+static void add_int(struct snap_table *table, uint64_t key)
+{
+    uint64_t number = table->count;
+    snap_add_int(table, key, &number, sizeof number);
+}
+
+static void add_bytes(struct snap_table *table, const void *key, size_t size)
+{
+    uint64_t number = table->count;
+    snap_add_bytes(table, key, size, &number, sizeof number);
+}
+
 /* Give the table to the real row store in one batch, sort, and compare. */
-static void check_sort(const struct snap_table *table, const char *format)
+static void check_sort(const struct snap_table *table, const char *format, bool located)
 {
     struct sfi_rows rows;
     struct sfi_spill_file spill = {.fd = -1};
@@ -32,6 +54,7 @@ static void check_sort(const struct snap_table *table, const char *format)
     snap_ok(sfi_batch_column(&schema, &batch.array, "value", 0, &batch.value, err));
     snap_ok(sfi_rows_init(&rows, table->encoding, 1, 1, UINT64_MAX, &spill, err));
     snap_ok(sfi_rows_add(&rows, &batch, err));
+    assert_int_equal(rows.batches[0].located, located);
     snap_ok(sfi_rows_sorted(&rows, 0, 0, &refs, &count, err));
     assert_int_equal(count, table->count);
 
@@ -42,9 +65,10 @@ static void check_sort(const struct snap_table *table, const char *format)
     model = table;
     qsort(want, count, sizeof *want, by_model);
     for (size_t i = 0; i < count; i++) {
-        if (refs[i].at != want[i].at) {
+        uint64_t number = row_number(&rows, &refs[i]);
+        if (number != want[i].at) {
             fail_msg("place %zu of %zu: row %llu, expected row %llu", i, count,
-                     (unsigned long long)refs[i].at, (unsigned long long)want[i].at);
+                     (unsigned long long)number, (unsigned long long)want[i].at);
         }
     }
     free(want);
@@ -62,11 +86,38 @@ static void test_ints(void **state)
             struct snap_table table = {.encoding = SHARDY_KEY_U64BE};
             uint64_t random = 17 + c;
             for (size_t i = 0; i < counts[c]; i++) {
-                snap_add_int(&table, next_random(&random) >> shifts[s], "", 0);
+                add_int(&table, next_random(&random) >> shifts[s]);
             }
-            check_sort(&table, "l");
+            check_sort(&table, "l", true);
             snap_clear(&table);
         }
+    }
+}
+
+/* References say where values are, or name rows: all values of a batch are small, or one is not. */
+static void test_large_values(void **state)
+{
+    static const struct {
+        size_t longest;
+        bool located;
+    } cases[] = {{100, true},
+                 {SFI_REF_LOCATED_SIZE - 1, true},
+                 {SFI_REF_LOCATED_SIZE, false},
+                 {100000, false}};
+    (void)state;
+    for (size_t c = 0; c < COUNT_OF(cases); c++) {
+        struct snap_table table = {.encoding = SHARDY_KEY_U64BE};
+        uint8_t *value = snap_alloc(cases[c].longest);
+        uint64_t random = 3;
+        memset(value, 'v', cases[c].longest);
+        for (uint64_t i = 0; i < 3000; i++) {
+            memcpy(value, &i, sizeof i);
+            snap_add_int(&table, next_random(&random) % 2000, value,
+                         i % 300 ? sizeof i + i % 50 : cases[c].longest);
+        }
+        check_sort(&table, "l", cases[c].located);
+        free(value);
+        snap_clear(&table);
     }
 }
 
@@ -76,9 +127,9 @@ static void test_u32(void **state)
     uint64_t random = 5;
     (void)state;
     for (size_t i = 0; i < 30000; i++) {
-        snap_add_int(&table, next_random(&random) >> (i % 2 ? 32 : 50), "", 0);
+        add_int(&table, next_random(&random) >> (i % 2 ? 32 : 50));
     }
-    check_sort(&table, "I");
+    check_sort(&table, "I", true);
     snap_clear(&table);
 }
 
@@ -89,9 +140,9 @@ static void test_already_sorted(void **state)
         struct snap_table table = {.encoding = SHARDY_KEY_U64BE};
         for (uint64_t i = 0; i < 5000; i++) {
             uint64_t numbers[] = {i, 5000 - i, 42, i % 2 ? i : 5000};
-            snap_add_int(&table, numbers[kind], "", 0);
+            add_int(&table, numbers[kind]);
         }
-        check_sort(&table, "l");
+        check_sort(&table, "l", true);
         snap_clear(&table);
     }
 }
@@ -107,7 +158,7 @@ static void add_texts(struct snap_table *table, size_t count, size_t prefix, siz
         for (size_t b = prefix; b < size; b++) {
             key[b] = (uint8_t)(next_random(&random) % alphabet);
         }
-        snap_add_bytes(table, key, size, "", 0);
+        add_bytes(table, key, size);
     }
     free(key);
 }
@@ -130,7 +181,7 @@ static void test_texts(void **state)
         struct snap_table table = {.encoding = SHARDY_KEY_RAW};
         add_texts(&table, cases[i].count, cases[i].prefix, cases[i].longest, cases[i].alphabet,
                   i + 1);
-        check_sort(&table, i % 2 ? "z" : "Z");
+        check_sort(&table, i % 2 ? "z" : "Z", false);
         snap_clear(&table);
     }
 }
@@ -144,10 +195,10 @@ static void test_nested(void **state)
     for (unsigned fill = 0; fill < 3; fill++) {
         memset(key, fill == 1 ? 'z' : 0, sizeof key);
         for (size_t size = sizeof key; size > 0; size--) {
-            snap_add_bytes(&table, key, size - 1, "", 0);
+            add_bytes(&table, key, size - 1);
         }
     }
-    check_sort(&table, "z");
+    check_sort(&table, "z", false);
     snap_clear(&table);
 }
 
@@ -160,9 +211,9 @@ static void test_long_keys(void **state)
     memset(key, 'x', 65536);
     for (size_t i = 0; i < 200; i++) {
         key[65535] = (uint8_t)(i % 4 == 0 ? 200 - i : 'x');
-        snap_add_bytes(&table, key, i % 7 == 3 ? 65535 : 65536, "", 0);
+        add_bytes(&table, key, i % 7 == 3 ? 65535 : 65536);
     }
-    check_sort(&table, "Z");
+    check_sort(&table, "Z", false);
     free(key);
     snap_clear(&table);
 }
@@ -176,21 +227,21 @@ static void test_staircase(void **state)
     memset(key, 'a', sizeof key);
     for (size_t i = 0; i < 1500; i++) {
         key[2 * i] = 'b';
-        snap_add_bytes(&table, key, sizeof key, "", 0);
+        add_bytes(&table, key, sizeof key);
         key[2 * i] = 'a';
-        snap_add_bytes(&table, key, 2 * i, "", 0);
+        add_bytes(&table, key, 2 * i);
     }
-    check_sort(&table, "Z");
+    check_sort(&table, "Z", false);
     snap_clear(&table);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ints),           cmocka_unit_test(test_u32),
-        cmocka_unit_test(test_already_sorted), cmocka_unit_test(test_texts),
-        cmocka_unit_test(test_nested),         cmocka_unit_test(test_long_keys),
-        cmocka_unit_test(test_staircase),
+        cmocka_unit_test(test_ints),         cmocka_unit_test(test_u32),
+        cmocka_unit_test(test_large_values), cmocka_unit_test(test_already_sorted),
+        cmocka_unit_test(test_texts),        cmocka_unit_test(test_nested),
+        cmocka_unit_test(test_long_keys),    cmocka_unit_test(test_staircase),
     };
     return cmocka_run_group_tests_name("writer_sort", tests, NULL, NULL);
 }
