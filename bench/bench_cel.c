@@ -61,7 +61,7 @@ static void open_router(struct bench *bench)
 {
     struct columns columns;
     shardy_router_options options = SHARDY_ROUTER_OPTIONS_INIT;
-    shardy_cel_sharding sharding = SHARDY_CEL_SHARDING_INIT;
+    shardy_cel_sharding sharding = {0};
     shardy_cel_value tokens[CEL_VALUES];
     shardy_error err = SHARDY_ERROR_INIT;
 
@@ -75,6 +75,7 @@ static void open_router(struct bench *bench)
     if (bench->now->num_dbs == 0) {
         sharding.routing_values = tokens;
         sharding.routing_value_count = CEL_VALUES;
+        sharding.has_routing_values = true;
     }
     options.sharding = SHARDY_SHARDING_CEL;
     options.num_dbs = bench->now->num_dbs;

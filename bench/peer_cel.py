@@ -28,7 +28,7 @@ def hash_int(number):
 
 
 def hash_text(text):
-    return xxhash.xxh3_64_intdigest(text)
+    return xxhash.xxh3_64_intdigest(text.encode())
 
 
 def environment(columns):

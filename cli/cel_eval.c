@@ -243,6 +243,14 @@ static bool evaluate(struct run *run, struct row_batch *batch, size_t first, siz
     return ok;
 }
 
+/* The message without its "row 0: ": rows are named by their lines here. */
+static const char *without_row(const char *message)
+{
+    static const char prefix[] = "row 0: ";
+
+    return strncmp(message, prefix, strlen(prefix)) == 0 ? message + strlen(prefix) : message;
+}
+
 static void evaluate_piece(struct run *run, struct row_batch *batch)
 {
     shardy_error err = SHARDY_ERROR_INIT;
@@ -252,7 +260,7 @@ static void evaluate_piece(struct run *run, struct row_batch *batch)
     }
     for (size_t i = 0; i < batch->rows; i++) {
         if (!evaluate(run, batch, i, 1, &err)) {
-            finish_row(run, batch->positions[i], NULL, NO_SHARD, err.message);
+            finish_row(run, batch->positions[i], NULL, NO_SHARD, without_row(err.message));
         }
     }
 }

@@ -60,7 +60,7 @@ static int compare(const void *left, const void *right)
     int order;
 
     if (a->order != b->order) {
-        return a->order < b->order ? -1 : 1;
+        return (uint64_t)a->order < (uint64_t)b->order ? -1 : 1; /* -1 is the last */
     }
     order = memcmp(a->text, b->text, size);
     return order != 0 ? order : (a->size > b->size) - (a->size < b->size);
@@ -93,8 +93,21 @@ static void print_line(struct cli *cli, const struct cel_spread *spread, size_t 
                "########################################");
 }
 
-void cel_spread_print(struct cli *cli, const struct cel_spread *spread, const char *title)
+/* What stands in the first column. */
+static size_t label_of(const struct cel_spread_item *item, bool shards, struct buffer *label)
 {
+    label->size = 0;
+    buffer_add(label, item->text, item->size);
+    if (shards && item->order < 0) {
+        buffer_add_text(label, " (no shard)");
+    }
+    return utf8_length(label->data, label->size);
+}
+
+void cel_spread_print(struct cli *cli, const struct cel_spread *spread, bool shards)
+{
+    const char *title = shards ? "SHARD" : "VALUE";
+    struct buffer label = {0};
     size_t shown = spread->count < SHOWN_MAX ? spread->count : SHOWN_MAX;
     size_t width = strlen(title);
     uint64_t most = 0;
@@ -102,7 +115,7 @@ void cel_spread_print(struct cli *cli, const struct cel_spread *spread, const ch
 
     for (size_t i = 0; i < spread->count; i++) {
         const struct cel_spread_item *item = &spread->items[i];
-        size_t length = i < shown ? utf8_length(item->text, item->size) : 0;
+        size_t length = i < shown ? label_of(item, shards, &label) : 0;
 
         width = length > width ? length : width;
         most = item->rows > most ? item->rows : most;
@@ -113,9 +126,10 @@ void cel_spread_print(struct cli *cli, const struct cel_spread *spread, const ch
     table_cell(&cli->out, CELL_RIGHT, 10, "ROWS", 4);
     out_text(&cli->out, "    SHARE\n");
     for (size_t i = 0; i < shown; i++) {
-        print_line(cli, spread, width, spread->items[i].text, spread->items[i].size,
-                   spread->items[i].rows, most);
+        (void)label_of(&spread->items[i], shards, &label);
+        print_line(cli, spread, width, label.data, label.size, spread->items[i].rows, most);
     }
+    buffer_clear(&label);
     if (rest > 0) {
         print_line(cli, spread, width, "others", 6, rest, 0);
     }

@@ -12,7 +12,7 @@
 struct cel_spread_item {
     char *text;
     size_t size;
-    int64_t order; /* shard, or 0: then sorted by text */
+    int64_t order; /* shard; -1: none, a value */
     uint64_t rows;
 };
 
@@ -27,9 +27,10 @@ struct cel_spread {
 
 /* Count a row; `text` names its shard or value, equal texts are the same. */
 void cel_spread_add(struct cel_spread *spread, const char *text, size_t size, int64_t order);
+/* Shards first, then values. */
 void cel_spread_sort(struct cel_spread *spread);
-/* A line for each item with rows, share and a bar. `title` heads the first column. */
-void cel_spread_print(struct cli *cli, const struct cel_spread *spread, const char *title);
+/* A line for each item with rows, share and a bar; values are marked when there are `shards`. */
+void cel_spread_print(struct cli *cli, const struct cel_spread *spread, bool shards);
 void cel_spread_clear(struct cel_spread *spread);
 
 #endif

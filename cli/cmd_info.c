@@ -2,6 +2,7 @@
  * cmd_info.c - `shardy info`: what a snapshot is, all four formats.
  */
 #include <inttypes.h>
+#include <string.h>
 
 #include "session.h"
 
@@ -40,6 +41,10 @@ static void print_json(struct cli *cli, const shardy_snapshot_info *info, const 
     json_text(&json, shardy_key_encoding_name(info->key_encoding));
     json_key(&json, "hash_algorithm");
     json_text(&json, hash_algorithm);
+    if (info->sharding == SHARDY_SHARDING_CEL) {
+        json_key(&json, "sharding_spec");
+        json_raw(&json, info->sharding_json, strlen(info->sharding_json));
+    }
     json_end_result(&json);
 }
 
@@ -53,6 +58,11 @@ static void print_text(struct cli *cli, const shardy_snapshot_info *info, const 
     out_format(&cli->out, "row_count=%" PRIu64 "\n", info->row_count);
     out_format(&cli->out, "key_encoding=%s\n", shardy_key_encoding_name(info->key_encoding));
     out_format(&cli->out, "hash_algorithm=%s\n", hash_algorithm);
+    if (info->sharding == SHARDY_SHARDING_CEL) {
+        out_text(&cli->out, "sharding_spec=");
+        out_visible(&cli->out, info->sharding_json, strlen(info->sharding_json));
+        out_text(&cli->out, "\n");
+    }
 }
 
 static int run(struct cli *cli)

@@ -49,7 +49,8 @@ typedef struct shardy_verify_report {
     uint32_t checksums_checked; /**< shards whose manifest entry records a checksum */
     uint32_t sidecars_checked;
     uint64_t rows_checked;
-    uint64_t keys_routed; /**< 0 without `deep`, and for CEL snapshots: routing was not checked */
+    uint64_t keys_routed; /**< 0 without `deep`, and when CEL sharding reads other columns than the
+                             key: routing was not checked */
     uint64_t bytes_checked;
     void *owner; /**< private */
 } shardy_verify_report;

@@ -6,12 +6,20 @@
 
 #include "cel/check.h"
 
-/* A variable of a macro or an entry of cel.block; lives on the stack of the walk or the arena. */
+/* A variable of a macro, or the entries of a cel.block so far; lives on the stack of the walk. */
 struct sfi_cel_scope {
     const struct sfi_cel_scope *outer;
-    struct sfi_cel_name name;
+    struct sfi_cel_name name; /* of the variable */
     const struct sfi_cel_type *type;
     uint32_t local;
+    struct sfi_cel_node *const *entries; /* block: entry i is "@index<i>" in slot local + i */
+    uint32_t entry_count;
+};
+
+/* What a name of such a scope stands for. */
+struct sfi_cel_local {
+    const struct sfi_cel_type *type;
+    uint32_t slot;
 };
 
 /* A node whose type holds unknowns until the end. */
@@ -68,7 +76,7 @@ const struct sfi_cel_type *sfi_cel_instance(struct sfi_cel_checker *c,
                                             const struct sfi_cel_type *type,
                                             const struct sfi_cel_type *fresh[SFI_CEL_SIG_PARAMS]);
 /* What a type is known to be at its top: never a bound unknown. */
-const struct sfi_cel_type *sfi_cel_known(const struct sfi_cel_checker *c,
+const struct sfi_cel_type *sfi_cel_known(struct sfi_cel_checker *c,
                                          const struct sfi_cel_type *type);
 /* Whether a value of type `actual` may stand where `target` is asked for; binds unknowns. */
 bool sfi_cel_suits(struct sfi_cel_checker *c, const struct sfi_cel_type *actual,
@@ -101,8 +109,8 @@ void sfi_cel_set_type(struct sfi_cel_checker *c, struct sfi_cel_node *node,
 /* A chain of plain selections from an identifier: a, a.b, a.b.c; NULL: it is none. */
 const struct sfi_cel_node *sfi_cel_name_root(const struct sfi_cel_node *node);
 bool sfi_cel_names_init(struct sfi_cel_checker *c);
-const struct sfi_cel_scope *sfi_cel_find_local(const struct sfi_cel_checker *c,
-                                               const struct sfi_cel_node *ident);
+bool sfi_cel_find_local(const struct sfi_cel_checker *c, const struct sfi_cel_node *ident,
+                        struct sfi_cel_local *local);
 /* Fill in reference and type when the node, as a whole, is the name of something. */
 bool sfi_cel_resolve_name(struct sfi_cel_checker *c, struct sfi_cel_node *node);
 /* The overloads that a call means; sets is_namespaced. NULL: unknown function. */

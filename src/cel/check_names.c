@@ -141,17 +141,44 @@ static bool name_equal(struct sfi_cel_name a, struct sfi_cel_name b)
     return a.size == b.size && memcmp(a.text, b.text, a.size) == 0;
 }
 
-const struct sfi_cel_scope *sfi_cel_find_local(const struct sfi_cel_checker *c,
-                                               const struct sfi_cel_node *ident)
+/* The number of an entry of cel.block: "@index12". */
+static bool parse_index(struct sfi_cel_name name, uint32_t *index)
 {
-    if (ident->ident.is_rooted) {
-        return NULL;
+    static const char prefix[] = "@index";
+    const size_t length = sizeof prefix - 1;
+    if (name.size <= length || name.size > length + 6 || memcmp(name.text, prefix, length) != 0) {
+        return false;
     }
-    const struct sfi_cel_scope *scope = c->scope;
-    while (scope != NULL && !name_equal(scope->name, ident->ident.name)) {
-        scope = scope->outer;
+    *index = 0;
+    for (uint32_t i = (uint32_t)length; i < name.size; i++) {
+        if (name.text[i] < '0' || name.text[i] > '9') {
+            return false;
+        }
+        *index = *index * 10 + (uint32_t)(name.text[i] - '0');
     }
-    return scope;
+    return true;
+}
+
+bool sfi_cel_find_local(const struct sfi_cel_checker *c, const struct sfi_cel_node *ident,
+                        struct sfi_cel_local *local)
+{
+    uint32_t index = 0;
+    if (ident->ident.is_rooted || c->scope == NULL) {
+        return false;
+    }
+    bool is_entry = parse_index(ident->ident.name, &index);
+    for (const struct sfi_cel_scope *scope = c->scope; scope != NULL; scope = scope->outer) {
+        if (scope->entries != NULL) {
+            if (is_entry && index < scope->entry_count) {
+                *local = (struct sfi_cel_local){scope->entries[index]->type, scope->local + index};
+                return true;
+            }
+        } else if (name_equal(scope->name, ident->ident.name)) {
+            *local = (struct sfi_cel_local){scope->type, scope->local};
+            return true;
+        }
+    }
+    return false;
 }
 
 static struct sfi_cel_name last_part(const struct sfi_cel_node *node)
@@ -297,16 +324,16 @@ bool sfi_cel_resolve_name(struct sfi_cel_checker *c, struct sfi_cel_node *node)
     if (root == NULL) {
         return false;
     }
-    const struct sfi_cel_scope *local = sfi_cel_find_local(c, root);
-    if (local == NULL) {
+    struct sfi_cel_local local;
+    if (!sfi_cel_find_local(c, root, &local)) {
         return resolve_global(c, node, root);
     }
     if (node != root) {
         return false; /* a field of a local variable */
     }
     node->reference = SFI_CEL_REF_LOCAL;
-    node->index = local->local;
-    sfi_cel_set_type(c, node, local->type);
+    node->index = local.slot;
+    sfi_cel_set_type(c, node, local.type);
     return true;
 }
 
@@ -351,7 +378,8 @@ const struct sfi_cel_overload *sfi_cel_resolve_function(struct sfi_cel_checker *
         return find_function(c, NULL, name, call->call.is_rooted, count);
     }
     const struct sfi_cel_node *root = sfi_cel_name_root(call->call.target);
-    if (root != NULL && sfi_cel_find_local(c, root) == NULL) {
+    struct sfi_cel_local local;
+    if (root != NULL && !sfi_cel_find_local(c, root, &local)) {
         const struct sfi_cel_overload *found =
             find_function(c, call->call.target, name, root->ident.is_rooted, count);
         if (found != NULL) {

@@ -111,7 +111,7 @@ shardy_status sfi_cel_fail_name(struct sfi_cel_checker *c, const struct sfi_cel_
     sfi_cel_name_text(node, name, sizeof name);
     suggestion_init(&s, name, strlen(name));
     for (const struct sfi_cel_scope *scope = c->scope; scope != NULL; scope = scope->outer) {
-        if (scope->name.text[0] != '@') {
+        if (scope->name.size > 0 && scope->name.text[0] != '@') {
             consider(&s, scope->name.text, scope->name.size);
         }
     }

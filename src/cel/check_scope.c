@@ -10,7 +10,7 @@ static shardy_status visit_with(struct sfi_cel_checker *c, struct sfi_cel_node *
                                 uint32_t local)
 {
     const struct sfi_cel_scope *outer = c->scope;
-    struct sfi_cel_scope scope = {outer, name, type, local};
+    struct sfi_cel_scope scope = {.outer = outer, .name = name, .type = type, .local = local};
     c->scope = &scope;
     shardy_status st = sfi_cel_visit(c, node);
     c->scope = outer;
@@ -96,9 +96,14 @@ shardy_status sfi_cel_visit_loop(struct sfi_cel_checker *c, struct sfi_cel_node 
     if (!c->env->unchecked) {
         SFI_RETURN_IF_ERR(range_of(c, node->loop.range, &range));
     }
-    struct sfi_cel_scope first = {outer, node->loop.var[0], has_two ? range.key : range.only,
-                                  node->loop.local};
-    struct sfi_cel_scope second = {&first, node->loop.var[1], range.value, node->loop.local + 1};
+    struct sfi_cel_scope first = {.outer = outer,
+                                  .name = node->loop.var[0],
+                                  .type = has_two ? range.key : range.only,
+                                  .local = node->loop.local};
+    struct sfi_cel_scope second = {.outer = &first,
+                                   .name = node->loop.var[1],
+                                   .type = range.value,
+                                   .local = node->loop.local + 1};
     c->scope = has_two ? &second : &first;
     if (node->loop.filter != NULL) {
         SFI_TRY(sfi_cel_visit(c, node->loop.filter));
@@ -124,45 +129,18 @@ shardy_status sfi_cel_visit_bind(struct sfi_cel_checker *c, struct sfi_cel_node 
     return SHARDY_OK;
 }
 
-/* Entry i is called "@index<i>", as the parser writes cel.index(i). */
-static shardy_status name_entry(struct sfi_cel_checker *c, uint32_t i, struct sfi_cel_name *name)
-{
-    char digits[16];
-    uint32_t count = 0;
-    char *text = sfi_cel_check_alloc(c, sizeof "@index" + sizeof digits);
-    if (text == NULL) {
-        return sfi_cel_check_broken(c);
-    }
-    do {
-        digits[count++] = (char)('0' + i % 10);
-        i /= 10;
-    } while (i > 0);
-    memcpy(text, "@index", 6);
-    name->text = text;
-    name->size = 6 + count;
-    for (uint32_t j = 0; j < count; j++) {
-        text[6 + j] = digits[count - 1 - j];
-    }
-    return SHARDY_OK;
-}
-
 shardy_status sfi_cel_visit_block(struct sfi_cel_checker *c, struct sfi_cel_node *node)
 {
     const struct sfi_cel_scope *outer = c->scope;
+    struct sfi_cel_scope scope = {
+        .outer = outer, .local = c->ast->local_count, .entries = node->block.entries};
     shardy_status st = SHARDY_OK;
     node->block.local = c->ast->local_count;
     c->ast->local_count += node->block.count;
-    for (uint32_t i = 0; i < node->block.count; i++) {
-        SFI_TRY(sfi_cel_visit(c, node->block.entries[i]));
-        struct sfi_cel_scope *scope = sfi_cel_check_alloc(c, sizeof *scope);
-        if (scope == NULL) {
-            st = sfi_cel_check_broken(c);
-            goto out;
-        }
-        *scope = (struct sfi_cel_scope){
-            c->scope, {NULL, 0}, node->block.entries[i]->type, node->block.local + i};
-        SFI_TRY(name_entry(c, i, &scope->name));
-        c->scope = scope;
+    c->scope = &scope;
+    /* An entry sees those before it. */
+    for (; scope.entry_count < node->block.count; scope.entry_count++) {
+        SFI_TRY(sfi_cel_visit(c, node->block.entries[scope.entry_count]));
     }
     SFI_TRY(sfi_cel_visit(c, node->block.body));
     sfi_cel_set_type(c, node, node->block.body->type);

@@ -122,22 +122,24 @@ const struct sfi_cel_type *sfi_cel_instance(struct sfi_cel_checker *c,
     return with_params(c, type, param);
 }
 
-const struct sfi_cel_type *sfi_cel_known(const struct sfi_cel_checker *c,
-                                         const struct sfi_cel_type *type)
+/* Chains of unknowns count as work: they may be as long as the expression. */
+const struct sfi_cel_type *sfi_cel_known(struct sfi_cel_checker *c, const struct sfi_cel_type *type)
 {
     while (type->kind == SFI_CEL_TYPE_PARAM && c->bound[type->number] != NULL) {
         type = c->bound[type->number];
+        c->steps--;
     }
     return type;
 }
 
 /* The last unknown of a chain of unknowns, or the type itself. */
-static const struct sfi_cel_type *last_unknown(const struct sfi_cel_checker *c,
+static const struct sfi_cel_type *last_unknown(struct sfi_cel_checker *c,
                                                const struct sfi_cel_type *type)
 {
     while (type->kind == SFI_CEL_TYPE_PARAM && c->bound[type->number] != NULL &&
            c->bound[type->number]->kind == SFI_CEL_TYPE_PARAM) {
         type = c->bound[type->number];
+        c->steps--;
     }
     return type;
 }
@@ -293,6 +295,17 @@ static bool takes_null(const struct sfi_cel_type *type)
     }
 }
 
+/*
+ * Whether to bind the unknown `a` rather than `b`: a free one rather than making the other more
+ * general, and of two free ones the newer, which keeps chains short.
+ */
+static bool prefers(const struct sfi_cel_checker *c, const struct sfi_cel_type *a,
+                    const struct sfi_cel_type *b)
+{
+    return a->kind == SFI_CEL_TYPE_PARAM && c->bound[a->number] == NULL &&
+           (c->bound[b->number] != NULL || a->number > b->number);
+}
+
 static bool suits(struct sfi_cel_checker *c, const struct sfi_cel_type *actual,
                   const struct sfi_cel_type *target, unsigned depth)
 {
@@ -308,9 +321,8 @@ static bool suits(struct sfi_cel_checker *c, const struct sfi_cel_type *actual,
         if (actual->kind == SFI_CEL_TYPE_PARAM && actual->number == target->number) {
             return true;
         }
-        /* A free unknown on the other side is bound, rather than this one made more general. */
-        bool is_free = actual->kind == SFI_CEL_TYPE_PARAM && c->bound[actual->number] == NULL;
-        return is_free ? take_in(c, actual, target, depth) : take_in(c, target, actual, depth);
+        return prefers(c, actual, target) ? take_in(c, actual, target, depth)
+                                          : take_in(c, target, actual, depth);
     }
     if (actual->kind == SFI_CEL_TYPE_PARAM) {
         return take_in(c, actual, target, depth);

@@ -43,7 +43,7 @@ shardy_status sfi_route_init_cel(struct sfi_route *route, const shardy_cel_shard
                                  uint32_t num_dbs, shardy_error *err)
 {
     memset(route, 0, sizeof *route);
-    if (sharding->infer_routing_values) {
+    if (sharding->infer_routing_values && !sharding->has_routing_values) {
         return sfi_fail(err, SHARDY_CONFIG,
                         "infer_routing_values is for writers; give the routing values");
     }

@@ -112,8 +112,11 @@ static void test_all(void **state)
             print_message("# %s, %s\n", fixture.name, modes[m].name);
             snap_ok(shardy_reader_open(&options, &reader, err));
             check_info(&fixture, reader);
-            if (!fixture.cel) {
-                check_gets(&fixture, reader); /* before the scan has fetched everything */
+            /* Before the scan has fetched everything. */
+            if (json_object_get(json_array_get(fixture.rows, 0), "context")) {
+                check_gets_with_context(&fixture, reader);
+            } else {
+                check_gets(&fixture, reader);
             }
             check_scans(&fixture, reader);
             shardy_reader_free(reader);

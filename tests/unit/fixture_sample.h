@@ -196,6 +196,56 @@ static inline void check_info(const struct fixture *fixture, shardy_reader *read
     shardy_snapshot_info_clear(&about);
 }
 
+/* Routing context of a row; count 0: the row is routed by its key. */
+static inline shardy_context context_of_row(const json_t *row, shardy_context_entry entries[8])
+{
+    shardy_context context = {entries, 0};
+    const char *name;
+    json_t *value;
+    json_object_foreach(json_object_get(row, "context"), name, value)
+    {
+        shardy_context_entry *entry = &entries[context.count++];
+        assert_true(context.count <= 8);
+        entry->name = name;
+        entry->value = json_is_string(value)
+                           ? shardy_cel_string(json_string_value(value), json_string_length(value))
+                           : shardy_cel_int((int64_t)json_integer_value(value));
+    }
+    return context;
+}
+
+/* Rows that need a routing context: get, multi-get with another shard's key, and route. */
+static inline void check_gets_with_context(const struct fixture *fixture, shardy_reader *reader)
+{
+    size_t count = json_array_size(fixture->rows);
+    for (size_t i = 0; i < count; i++) {
+        const json_t *row = json_array_get(fixture->rows, i);
+        const json_t *other = json_array_get(fixture->rows, (i * 7 + 1) % count);
+        int64_t shard = json_integer_value(json_object_get(row, "shard"));
+        bool same = json_integer_value(json_object_get(other, "shard")) == shard;
+        uint8_t buffers[2][4096];
+        shardy_key keys[2] = {key_of_json(json_object_get(row, "key"), buffers[0]),
+                              key_of_json(json_object_get(other, "key"), buffers[1])};
+        shardy_context_entry entries[8];
+        shardy_context context = context_of_row(row, entries);
+        shardy_value value = SHARDY_VALUE_INIT;
+        shardy_items items = SHARDY_ITEMS_INIT;
+        uint32_t db_id = 0;
+        assert_true(context.count > 0);
+        snap_ok(shardy_reader_route(reader, &keys[0], &context, &db_id, err));
+        assert_int_equal(db_id, shard);
+        snap_ok(shardy_reader_get_with_context(reader, &keys[0], &context, &value, err));
+        value_is_row(row, value.data, value.size);
+        shardy_value_clear(&value);
+        snap_ok(shardy_reader_multi_get_with_context(reader, keys, 2, &context, &items, err));
+        value_is_row(row, items.items[0].data, items.items[0].size);
+        assert_int_equal(items.items[1].data != NULL, same);
+        shardy_items_clear(&items);
+        snap_fails(SHARDY_INPUT, "Multi-column CEL sharding requires routing_context",
+                   shardy_reader_get(reader, &keys[0], &value, err));
+    }
+}
+
 /* One get, one multi-get and the route of every row; nothing for absent keys. */
 static inline void check_gets(const struct fixture *fixture, shardy_reader *reader)
 {

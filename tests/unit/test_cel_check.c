@@ -263,6 +263,9 @@ static const struct {
     {"key.optMap(v, v)", "1:1: optMap needs an optional value, not int"},
     {"opt.optFlatMap(v, v)", "the result of optFlatMap must be optional, not int; use optMap"},
     {"[].exists(x, x == 1 || x == 'a')", "found no overload of '_==_' for (int, string)"},
+    {"cel.block([], regoin)", "1:15: undeclared name 'regoin' (did you mean 'region'?)"},
+    {"cel.block([1], cel.index(1))", "undeclared name '@index1'"},
+    {"cel.block([cel.index(0)], 1)", "undeclared name '@index0'"},
     {"com.example.Thing{a: 1}", "1:1: message type 'com.example.Thing' is not supported; use lists "
                                 "and maps (only google.protobuf.Timestamp, Duration and wrappers "
                                 "such as Int64Value can be made)"},
@@ -470,6 +473,50 @@ static void bounds_types(void **state)
     sfi_free(source);
 }
 
+/* Each entry looks up the one before it: no walk over all of them. */
+static void large_blocks_are_quick(void **state)
+{
+    enum { ENTRIES = 5000, SIZE = ENTRIES * 20 + 100 };
+    struct checked c;
+    char *source = sfi_malloc(SIZE);
+    (void)state;
+    assert_non_null(source);
+    size_t at = (size_t)snprintf(source, SIZE, "cel.block([1");
+    for (int i = 0; i < ENTRIES; i++) {
+        at += (size_t)snprintf(source + at, SIZE - at, ",cel.index(%d)", i);
+    }
+    (void)snprintf(source + at, SIZE - at, "], cel.index(%d))", ENTRIES);
+    checked_init(&c);
+    assert_int_equal(check(&c, source), SHARDY_OK);
+    assert_int_equal(c.ast.root->type->kind, SFI_CEL_TYPE_INT);
+    assert_int_equal(c.ast.root->block.body->index, ENTRIES);
+    sfi_cel_arena_clear(&c.arena);
+    sfi_free(source);
+}
+
+/* Unknown types of 30,000 empty lists: chains of them would use up the checker's steps. */
+static void many_unknowns_are_quick(void **state)
+{
+    enum { LISTS = 30000, SIZE = LISTS * 3 + 3 };
+    struct checked c;
+    char text[SFI_CEL_TYPE_TEXT];
+    char *source = sfi_malloc(SIZE);
+    (void)state;
+    assert_non_null(source);
+    for (int i = 0; i < LISTS; i++) {
+        memcpy(source + i * 3, i == 0 ? "[[]" : ",[]", 3);
+    }
+    memcpy(source + (size_t)LISTS * 3, "]", 2);
+    checked_init(&c);
+    if (check(&c, source) != SHARDY_OK) {
+        fail_msg("%s", c.err.message);
+    }
+    sfi_cel_type_text(c.ast.root->type, text);
+    assert_string_equal(text, "list(list(dyn))");
+    sfi_cel_arena_clear(&c.arena);
+    sfi_free(source);
+}
+
 static void fails_without_memory(void **state)
 {
     static const char source[] =
@@ -504,6 +551,8 @@ int main(void)
         cmocka_unit_test(unchecked_expressions_have_no_types),
         cmocka_unit_test(gives_every_scope_its_slots),
         cmocka_unit_test(bounds_types),
+        cmocka_unit_test(large_blocks_are_quick),
+        cmocka_unit_test(many_unknowns_are_quick),
         cmocka_unit_test(fails_without_memory),
     };
     return cmocka_run_group_tests_name("cel_check", tests, NULL, NULL);
