@@ -22,6 +22,7 @@ static void in_parent(void)
 
 static void in_child(void)
 {
+    pthread_rwlock_unlock(&s_gate); /* for who watches locks; threads of the parent wait on it */
     s_gate = (pthread_rwlock_t)PTHREAD_RWLOCK_INITIALIZER;
     s_renewing = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     atomic_fetch_add(&sfi_forks, 1);
@@ -98,12 +99,14 @@ void sfi_mutex_unlock(struct sfi_mutex *mutex)
     sfi_fork_allow();
 }
 
-/* Waiting changes nothing: forks may come. */
+/* Waiting changes nothing: forks may come. Afterwards the gate comes before the lock, as always. */
 void sfi_mutex_wait(struct sfi_mutex *mutex, pthread_cond_t *wake)
 {
     sfi_fork_allow();
     pthread_cond_wait(wake, &mutex->lock);
+    pthread_mutex_unlock(&mutex->lock);
     sfi_fork_forbid();
+    pthread_mutex_lock(&mutex->lock);
 }
 
 void sfi_mutex_lock_plain(struct sfi_mutex *mutex)

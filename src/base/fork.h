@@ -39,6 +39,7 @@ void sfi_mutex_destroy(struct sfi_mutex *mutex);
 /* true: for the first time in a child. Forks wait until it is unlocked. */
 bool sfi_mutex_lock(struct sfi_mutex *mutex);
 void sfi_mutex_unlock(struct sfi_mutex *mutex);
+/* May return without a signal: look again at what is waited for. */
 void sfi_mutex_wait(struct sfi_mutex *mutex, pthread_cond_t *wake);
 
 /* The lock alone, for few words that are never half changed, or across I/O. */

@@ -12,6 +12,7 @@
  *   writer_cel.c     shards of rows by a CEL expression
  *   writer_shards.c  lists of shards while their number is not known
  *   writer_stage.c   rows held back while the number of shards is unknown (max_keys_per_shard)
+ *   writer_publish.c manifest, result, last events
  *   writer.c         the public calls
  */
 #ifndef SFI_WRITER_WRITER_INTERNAL_H
@@ -359,6 +360,14 @@ struct shardy_writer {
     atomic_uint shards_done;
 };
 
+/* Write the manifest and make it current by the rules of the options. */
+shardy_status sfi_writer_publish(shardy_writer *writer, struct sfi_publish_result *published,
+                                 shardy_error *err);
+shardy_status sfi_writer_fill_result(shardy_writer *writer,
+                                     const struct sfi_publish_result *published,
+                                     shardy_build_result *result, shardy_error *err);
+/* Events and log of a build that ended well. */
+void sfi_writer_report(shardy_writer *writer, const struct sfi_publish_result *published);
 /* Report progress when 100 ms have passed, or `force`. Any thread. */
 void sfi_writer_progress(shardy_writer *writer, bool force);
 shardy_status sfi_writer_check_cancelled(shardy_writer *writer, shardy_error *err);

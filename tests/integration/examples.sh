@@ -56,7 +56,7 @@ run_demo() {
         grep -qx '99=null' "$tap_dir/demo.txt"
 }
 
-for name in build_and_get arrow_batch scan_and_refresh async_get; do
+for name in build_and_get arrow_batch cel_routing scan_and_refresh async_get; do
     point "examples/c/$name.c" run_example "$name"
 done
 for name in s3_store async_get; do

@@ -64,11 +64,12 @@ readme_block() {
     awk -v open="\`\`\`$1" '$0 == open { on = 1; next } /^```/ { on = 0 } on' "$root/README.md"
 }
 
-# Commands start with "$ ", the other lines are what they print.
+# A block of commands, in a folder that all of them share: commands start with "$ ", the other lines
+# are what they print.
 readme_cli_runs() {
-    readme_block console | sed -n 's/^\$ //p' >"$outside/readme.sh"
-    readme_block console | sed '/^\$ /d' >"$outside/readme.expected"
-    [ -s "$outside/readme.sh" ] && mkdir "$outside/cli" && cd "$outside/cli" &&
+    readme_block "$1" | sed -n 's/^\$ //p' >"$outside/readme.sh"
+    readme_block "$1" | sed '/^\$ /d' >"$outside/readme.expected"
+    [ -s "$outside/readme.sh" ] && mkdir -p "$outside/cli" && cd "$outside/cli" &&
         PATH=$prefix/bin:$PATH prints "$outside/readme.expected" sh -eu "$outside/readme.sh"
 }
 
@@ -92,6 +93,7 @@ point "program outside the tree builds" builds_outside
 point "program with the static library runs" builds_static
 point "program outside the tree runs" runs_outside
 point "installed shardy runs" "$prefix/bin/shardy" --version
-point "CLI example of the README runs" readme_cli_runs
+point "CLI example of the README runs" readme_cli_runs console
+point "CEL example of the README runs" readme_cli_runs "console cel"
 point "C example of the README runs" readme_c_runs
 finish

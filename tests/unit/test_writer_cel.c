@@ -280,10 +280,10 @@ static void categorical(void **state)
     entries[0].value = shardy_cel_int(1);
     snap_fails(SHARDY_INPUT, "column \"region\" must be string; got int",
                add(writer, 1, &venus, err));
+    struct rows taken;
     struct rows rows;
-    rows_make(&rows, 50, 1000, 2);
-    snap_ok(shardy_writer_add_batch(writer, &rows.table.schema, &rows.table.array, err));
-    rows_free(&rows);
+    rows_make(&taken, 50, 1000, 2);
+    snap_ok(shardy_writer_add_batch(writer, &taken.table.schema, &taken.table.array, err));
     rows_make(&rows, 5000, 1000, 3); /* apac is unknown: nothing of the batch is taken */
     snap_fails(SHARDY_ASSIGNMENT, "row 1050: Routing token 'apac' is not present",
                shardy_writer_add_batch(writer, &rows.table.schema, &rows.table.array, err));
@@ -296,6 +296,7 @@ static void categorical(void **state)
     assert_int_equal(result.rows_read, 1050);
     shardy_build_result_clear(&result);
     shardy_writer_free(writer);
+    rows_free(&taken);
     shardy_reader *reader = snap_reader(place->url);
     for (int64_t i = 0; i < 1050; i += 13) {
         shardy_context context = row_context(i, 2, entries);
@@ -643,9 +644,7 @@ static void rebuild(const struct fixture *fixture, const struct place *place)
 static void rebuilds_the_originals(void **state)
 {
     static const char *const names[] = {"cel-direct", "cel-categorical", "cel-inferred"};
-    const char *folder = getenv("SHARDY_FIXTURES");
-    snprintf(root, sizeof root, "%s/original", folder ? folder : "");
-    if (access(root, R_OK) != 0) {
+    if (!fixtures_root(root, sizeof root)) {
         skip();
     }
     for (size_t i = 0; i < COUNT_OF(names); i++) {
