@@ -355,7 +355,7 @@ static int finish(struct run *run)
         print_spread_json(run);
         json_end_result(&run->json);
     } else if (run->spread.rows > 0 && (cli->out.terminal || run->eval->summary)) {
-        cel_spread_print(cli, &run->spread, run->spread.items[0].order >= 0 ? "SHARD" : "VALUE");
+        cel_spread_print(cli, &run->spread, run->eval->router != NULL);
     }
     if (run->problem != NULL) {
         out_flush(&cli->out);

@@ -192,11 +192,14 @@ SHARDY_API SHARDY_CHECKED shardy_status shardy_cel_evaluate(const shardy_cel *ce
  * string, binary and large_binary for bytes, date32, date64 and timestamps for timestamp, each
  * also dictionary-encoded; for dyn any of them. Nulls are CEL's null.
  *
- * @param schema, array  a struct array; borrowed
+ * @param schema         of a struct array; borrowed
+ * @param array          the rows; borrowed
  * @param row_base       number of row 0 in messages
- * @param[out] out_schema, out  results as one Arrow array, which the caller releases: int64,
- * uint64, double, bool, utf8, binary, timestamp[ns, UTC], duration[ns]; for all other result types
- * utf8 with CEL literals. A null where the result is null. Not set on failure
+ * @param[out] out_schema type of the results. int64, uint64, double, bool, utf8, binary,
+ *                       timestamp[ns, UTC], duration[ns]; for all other result types utf8 with CEL
+ *                       literals. Not set on failure
+ * @param[out] out       results as one Arrow array, which the caller releases; null where the
+ *                       result is null
  * @return SHARDY_OK; SHARDY_INPUT naming row, column and sub-expression; SHARDY_CONFIG (a column is
  *         missing or of another type; malformed array); SHARDY_LIMIT
  */

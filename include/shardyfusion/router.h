@@ -134,7 +134,8 @@ SHARDY_API SHARDY_CHECKED shardy_status shardy_router_route_column(const shardy_
  * Shards of the rows of a record batch by a CEL router: its columns are found by name, see
  * shardy_cel_evaluate_batch().
  *
- * @param schema, array  a struct array; borrowed
+ * @param schema         of a struct array; borrowed
+ * @param array          the rows; borrowed
  * @param row_base       number of row 0 in messages
  * @param[out] db_ids    `array->length` ids
  * @return SHARDY_OK; SHARDY_INPUT naming row and column or sub-expression; SHARDY_ASSIGNMENT naming

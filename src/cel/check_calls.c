@@ -100,11 +100,12 @@ static bool keep_remaining(struct sfi_cel_checker *c, struct sfi_cel_node *node,
     if (call->count == 0) {
         return true;
     }
-    const struct sfi_cel_overload **kept = sfi_cel_check_alloc(c, call->count * sizeof *kept);
+    const struct sfi_cel_overload **kept =
+        sfi_cel_check_alloc(c, call->count * sizeof(const struct sfi_cel_overload *));
     if (kept == NULL) {
         return false;
     }
-    memcpy((void *)kept, call->remaining, call->count * sizeof *kept);
+    memcpy((void *)kept, call->remaining, call->count * sizeof(const struct sfi_cel_overload *));
     node->overloads = kept;
     return true;
 }

@@ -64,7 +64,8 @@ const struct sfi_cel_type *sfi_cel_unknown(struct sfi_cel_checker *c)
 {
     struct sfi_cel_type *type = sfi_cel_check_alloc(c, sizeof *type);
     void *bound = (void *)c->bound;
-    if (type == NULL || !grow(c, &bound, c->bound_count, &c->bound_capacity, sizeof *c->bound)) {
+    if (type == NULL ||
+        !grow(c, &bound, c->bound_count, &c->bound_capacity, sizeof(const struct sfi_cel_type *))) {
         return &sfi_cel_type_dyn;
     }
     c->bound = bound;
