@@ -76,7 +76,7 @@ static shardy_status copy_columns(shardy_cel *cel, const shardy_cel_options *opt
                         SFI_CEL_COLUMNS_MAX);
     }
     cel->columns = sfi_calloc(count, sizeof *cel->columns);
-    cel->types = sfi_calloc(count, sizeof *cel->types);
+    cel->types = sfi_calloc(count, sizeof(void *));
     cel->read = sfi_calloc(count, sizeof *cel->read);
     if (cel->columns == NULL || cel->types == NULL || cel->read == NULL) {
         return sfi_fail_memory(err, count * sizeof *cel->columns);

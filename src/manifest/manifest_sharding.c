@@ -310,14 +310,14 @@ static void put_text(struct sfi_buf *out, const char *text)
 static shardy_status put_columns(const shardy_cel_sharding *cel, struct sfi_buf *out,
                                  shardy_error *err)
 {
-    const shardy_cel_column **sorted = sfi_array_alloc(cel->column_count, sizeof *sorted);
+    const shardy_cel_column **sorted = sfi_array_alloc(cel->column_count, sizeof(void *));
     if (!sorted) {
-        return sfi_fail_memory(err, cel->column_count * sizeof *sorted);
+        return sfi_fail_memory(err, cel->column_count * sizeof(void *));
     }
     for (size_t i = 0; i < cel->column_count; i++) {
         sorted[i] = &cel->columns[i];
     }
-    qsort((void *)sorted, cel->column_count, sizeof *sorted, compare_names);
+    qsort((void *)sorted, cel->column_count, sizeof(void *), compare_names);
     for (size_t i = 0; i < cel->column_count; i++) {
         (void)sfi_buf_append_text(out, i ? ", " : "");
         put_text(out, sorted[i]->name);

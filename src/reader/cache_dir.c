@@ -143,6 +143,13 @@ static bool lock_file(int fd, int operation)
     return true;
 }
 
+/* A forked child may have the same descriptor: closing this one would leave the lock to it. */
+static void close_unlocked(int fd)
+{
+    (void)lock_file(fd, LOCK_UN);
+    close(fd);
+}
+
 /* Does `name` still lead to the file that `fd` is? */
 static bool still_named(int dir_fd, const char *name, int fd)
 {
@@ -160,7 +167,7 @@ shardy_status sfi_cache_entry_open(const struct sfi_cache_dir *dir, int dir_fd, 
         return errno == ENOENT || errno == ELOOP ? SHARDY_OK : io_error(dir, "read", err);
     }
     if (!lock_file(*entry, LOCK_SH) || !still_named(dir_fd, name, *entry)) {
-        close(*entry); /* evicted a moment ago */
+        close_unlocked(*entry); /* evicted a moment ago */
         *entry = -1;
     }
     return SHARDY_OK;
@@ -191,7 +198,7 @@ shardy_status sfi_cache_claim(const struct sfi_cache_dir *dir, int dir_fd, const
         if (lock_file(*claim, LOCK_EX) && still_named(dir_fd, file, *claim)) {
             return SHARDY_OK;
         }
-        close(*claim);
+        close_unlocked(*claim);
     }
     *claim = -1;
     return sfi_fail(err, SHARDY_IO, "cannot lock %s/%s: it is removed again and again", dir->path,
@@ -204,8 +211,7 @@ void sfi_cache_claim_release(int dir_fd, const char *name, int claim)
     if (claim >= 0) {
         lock_name(name, file);
         (void)unlinkat(dir_fd, file, 0);
-        (void)lock_file(claim, LOCK_UN);
-        close(claim);
+        close_unlocked(claim);
     }
 }
 
@@ -367,7 +373,7 @@ shardy_status sfi_cache_temp(struct sfi_cache_dir *dir, int dir_fd, uint64_t siz
             break;
         }
         if (*fd >= 0) {
-            close(*fd);
+            close_unlocked(*fd);
         }
     }
     shardy_status st = reserve(dir, dir_fd, *fd, size, err);
