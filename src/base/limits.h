@@ -111,6 +111,8 @@
 #define SFI_S3_RETRY_TOKENS       500u
 #define SFI_S3_RETRY_COST         5u
 #define SFI_S3_RETRY_TIMEOUT_COST 10u
+/* Parts under way when an upload is given up: those that end soon leave nothing behind. */
+#define SFI_S3_ABORT_WAIT_MS 1000u
 /* Error answers: S3's are below 1 KiB; a proxy's page is not worth more. */
 #define SFI_S3_ERROR_BODY_MAX (64u * 1024u)
 /* One page of a listing: 1,000 keys of 1,024 bytes, each percent-encoded, and their frame. */

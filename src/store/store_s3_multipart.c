@@ -164,7 +164,7 @@ void sfi_s3_multipart_abort_id(struct sfi_s3_upload *upload, const char *id)
     }
 }
 
-void sfi_s3_multipart_abort(struct sfi_s3_upload *upload)
+void sfi_s3_multipart_abort(struct sfi_s3_upload *upload, bool parts_under_way)
 {
     if (upload->creating) {
         sfi_s3_call_cancel(upload->creating);
@@ -172,6 +172,9 @@ void sfi_s3_multipart_abort(struct sfi_s3_upload *upload)
     }
     if (upload->upload_id[0]) {
         sfi_s3_multipart_abort_id(upload, upload->upload_id);
+        if (parts_under_way) { /* S3: "it might be necessary to abort multiple times" */
+            sfi_s3_multipart_abort_id(upload, upload->upload_id);
+        }
         upload->upload_id[0] = '\0';
     }
 }

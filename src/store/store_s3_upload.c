@@ -12,7 +12,9 @@
 
 #include "base/limits.h"
 #include "base/memory.h"
+#include "base/timestamp.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -163,19 +165,39 @@ shardy_status sfi_s3_upload_append(struct sfi_s3_upload *upload, struct sfi_byte
     return SHARDY_OK;
 }
 
-/* Wait until nothing is under way; `stop` cancels first. */
-static void drain(struct sfi_s3_upload *upload, bool stop)
+/* Wait until nothing is under way. */
+static void drain(struct sfi_s3_upload *upload)
 {
     pthread_mutex_lock(&upload->synced.lock);
-    for (size_t i = 0; stop && i < SFI_S3_SLOTS; i++) {
-        if (upload->slots[i].call) {
-            sfi_s3_call_cancel(upload->slots[i].call);
-        }
-    }
     while (upload->synced.in_flight) {
         pthread_cond_wait(&upload->synced.wake, &upload->synced.lock);
     }
     pthread_mutex_unlock(&upload->synced.lock);
+}
+
+/*
+ * The same for a moment, then cancel what is left. Whether anything was: the server may go on with
+ * such a part, and store it after the upload was aborted.
+ */
+static bool stop(struct sfi_s3_upload *upload)
+{
+    uint64_t end = sfi_monotonic_us() + SFI_S3_ABORT_WAIT_MS * UINT64_C(1000);
+    struct timespec deadline = {(time_t)(end / 1000000), (long)(end % 1000000 * 1000)};
+    bool cancelled = false;
+    pthread_mutex_lock(&upload->synced.lock);
+    while (upload->synced.in_flight &&
+           pthread_cond_clockwait(&upload->synced.wake, &upload->synced.lock, CLOCK_MONOTONIC,
+                                  &deadline) != ETIMEDOUT) {
+    }
+    for (size_t i = 0; i < SFI_S3_SLOTS; i++) {
+        if (upload->slots[i].call) {
+            sfi_s3_call_cancel(upload->slots[i].call);
+            cancelled = true;
+        }
+    }
+    pthread_mutex_unlock(&upload->synced.lock);
+    drain(upload);
+    return cancelled;
 }
 
 static void free_upload(struct sfi_s3_upload *upload)
@@ -213,8 +235,7 @@ static void upload_abort(struct sfi_upload *base)
 {
     struct sfi_s3_upload *upload = (struct sfi_s3_upload *)base;
     if (is_ours(upload)) {
-        drain(upload, true);
-        sfi_s3_multipart_abort(upload);
+        sfi_s3_multipart_abort(upload, stop(upload));
     }
     free_upload(upload);
 }
@@ -278,7 +299,7 @@ static shardy_status finish(struct sfi_s3_upload *upload, struct sfi_bytes head,
         SFI_RETURN_IF_ERR(send_current(upload, err));
     }
     SFI_RETURN_IF_ERR(send_part(upload, &upload->slots[0], err));
-    drain(upload, false);
+    drain(upload);
     SFI_RETURN_IF_ERR(failure(upload, err));
     return sfi_s3_multipart_complete(upload, etag, err);
 }

@@ -69,8 +69,11 @@ shardy_status sfi_s3_multipart_created(struct sfi_s3_upload *upload, shardy_erro
 /* CONFLICT: the key exists; UNKNOWN: aborting frees the parts, and never touches an object. */
 shardy_status sfi_s3_multipart_complete(struct sfi_s3_upload *upload, char *etag,
                                         shardy_error *err);
-/* Nothing to do without an upload on the server. Failures are not reported: nobody can help. */
-void sfi_s3_multipart_abort(struct sfi_s3_upload *upload);
+/*
+ * Nothing to do without an upload on the server. Failures are not reported: nobody can help.
+ * `parts_under_way`: the server may still be storing parts whose requests were cancelled.
+ */
+void sfi_s3_multipart_abort(struct sfi_s3_upload *upload, bool parts_under_way);
 void sfi_s3_multipart_abort_id(struct sfi_s3_upload *upload, const char *id);
 /* Abort what creating may have left behind since `first_us`: an answer was lost. */
 void sfi_s3_orphans_abort(struct sfi_s3_upload *upload, uint64_t first_us);

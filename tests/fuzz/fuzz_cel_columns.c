@@ -173,8 +173,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     shardy_cel_column declared = {"a", types[head.type % 8]};
     part_make(&column, format, head.length % ROWS_LIMIT, head.offset % ROWS_LIMIT, head.null_count,
               head.missing, data, size);
-    part_make(&dictionary, values, size % 40, 0, head.null_count % 2, head.missing >> 3, data,
-              size);
+    part_make(&dictionary, values, (int64_t)(size % 40), 0, head.null_count % 2, head.missing >> 3,
+              data, size);
     if (head.dictionary != 0) {
         column.schema.dictionary = &dictionary.schema;
         column.array.dictionary = &dictionary.array;
