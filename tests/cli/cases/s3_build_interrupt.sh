@@ -15,8 +15,8 @@ kill -INT $job
 wait $job
 echo "exit $?"
 cat err.txt
-echo "# requests"
+echo "# requests that change something: the upload is begun, a part sent, all of it aborted"
 "$SHARDY_FAULT_PROXY" --send "$SHARDY_PROXY_CONTROL" log |
-    grep -o '"method": *"[A-Z]*"' | sort -u
+    grep -o '"method": *"\(POST\|PUT\|DELETE\)"' | sort -u
 echo "# left behind"
 objects
