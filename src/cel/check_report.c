@@ -279,5 +279,5 @@ shardy_status sfi_cel_fail_operands(struct sfi_cel_checker *c, const struct sfi_
         (void)snprintf(hint, sizeof hint, "; convert with string()");
     }
     return sfi_cel_fail_at(c->ast, call->position, c->err, "found no overload of '%s' for %s%s%s",
-                           function, found.s, choices.s, hint);
+                           sfi_cel_function_text(function), found.s, choices.s, hint);
 }

@@ -93,12 +93,22 @@ static bool equal_lists(struct walk *walk, const struct sfi_cel_list *a,
     return true;
 }
 
+/* Steps of entering or finding a key: hashing and comparing pass over its text. */
+static inline int64_t key_steps(struct sfi_cel_value key)
+{
+    return key.kind == SFI_CEL_STRING ? 1 + (int64_t)(key.size >> 3) : 1;
+}
+
 static bool equal_maps(struct walk *walk, const struct sfi_cel_map *a, const struct sfi_cel_map *b)
 {
     if (a->count != b->count) {
         return false;
     }
     for (uint32_t i = 0; i < a->count; i++) {
+        *walk->steps -= key_steps(a->entries[i].key);
+        if (*walk->steps < 0) {
+            return false;
+        }
         const struct sfi_cel_value *other = sfi_cel_map_find(b, a->entries[i].key);
         if (other == NULL || !equal_at(walk, a->entries[i].value, *other)) {
             return false;
@@ -345,6 +355,10 @@ struct sfi_cel_value sfi_cel_map_make(struct sfi_cel_frame *frame,
     for (size_t i = 0; i < count; i++) {
         map->entries[i] = entries[i];
         map->count = (uint32_t)i + 1;
+        frame->steps_left -= key_steps(entries[i].key);
+        if (sfi_cel_is_spent(frame)) {
+            return sfi_cel_fail_steps();
+        }
         if (!is_key(entries[i].key) || !enter_last(map, buckets)) {
             return fail_key(frame, entries[i].key);
         }

@@ -111,6 +111,39 @@ const struct sfi_cel_overload *sfi_cel_function_at(size_t index)
     return NULL;
 }
 
+const char *sfi_cel_function_text(const char *function)
+{
+    static const char *const texts[][2] = {
+        {"_+_", "+"},
+        {"_-_", "-"},
+        {"_*_", "*"},
+        {"_/_", "/"},
+        {"_%_", "%"},
+        {"-_", "-"},
+        {"!_", "!"},
+        {"_==_", "=="},
+        {"_!=_", "!="},
+        {"_<_", "<"},
+        {"_<=_", "<="},
+        {"_>_", ">"},
+        {"_>=_", ">="},
+        {"_&&_", "&&"},
+        {"_||_", "||"},
+        {"_?_:_", "? :"},
+        {"_[_]", "[]"},
+        {"_[?_]", "[?]"},
+        {"@in", "in"},
+        {"math.@max", "math.greatest"},
+        {"math.@min", "math.least"},
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        if (strcmp(function, texts[i][0]) == 0) {
+            return texts[i][1];
+        }
+    }
+    return function;
+}
+
 static bool takes(const struct sfi_cel_overload *overload, const struct sfi_cel_value *args,
                   size_t count)
 {

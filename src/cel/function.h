@@ -62,6 +62,9 @@ extern const struct sfi_cel_library sfi_cel_lib_network;    /* lib_network.c: ip
 const struct sfi_cel_overload *sfi_cel_find_function(struct sfi_cel_name name, size_t *count,
                                                      const struct sfi_cel_library **library);
 
+/* What people write: "%" for "_%_", "in" for "@in"; other names as they are. */
+const char *sfi_cel_function_text(const char *function);
+
 /* Function `index` of all, in no particular order; NULL: there are fewer. For suggestions. */
 const struct sfi_cel_overload *sfi_cel_function_at(size_t index);
 

@@ -63,21 +63,30 @@ static struct sfi_cel_regex_cache *cache_of(struct sfi_cel_frame *frame)
 }
 
 /*
- * Steps that compiling may take, by what was measured at worst: a chain of a? is quadratic, \pL has
- * 600 ranges (0.2 ms), a class 15 us, and one repetition can ask for the largest program (8 ms).
+ * Steps that parsing a pattern may take, by what was measured at worst: a chain of a? is quadratic,
+ * \pL has 600 ranges (0.4 ms, negated or in a class as well), a class 15 us, a repetition 30 us.
  */
-static size_t compile_steps(struct sfi_cel_value pattern)
+static size_t parse_steps(struct sfi_cel_value pattern)
 {
     size_t size = pattern.size;
     size_t steps = 500 + 16 * size + size * size / 100;
-    bool repeats = false;
     for (size_t i = 0; i < size; i++) {
         char c = pattern.text[i];
         steps += c == '[' ? 200 : c == '{' ? 1000 : 0;
-        repeats = repeats || c == '{';
-        steps += c == '\\' && i + 1 < size && (pattern.text[i + 1] | 0x20) == 'p' ? 2000 : 0;
+        steps += c == '\\' && i + 1 < size && (pattern.text[i + 1] | 0x20) == 'p' ? 8000 : 0;
     }
-    return steps + (repeats ? 50000 : 0);
+    return steps;
+}
+
+/*
+ * Steps of what was made: up to 1 us for an instruction. How many there are is known only then, but
+ * never more than fill SFI_CEL_REGEX_BYTES; to find that they do not fit takes 70 ms.
+ */
+static size_t made_steps(enum sfi_cel_regex_status status, const struct sfi_cel_regex *regex)
+{
+    return status == SFI_CEL_REGEX_OK          ? 20 * sfi_cel_regex_length(regex)
+           : status == SFI_CEL_REGEX_TOO_LARGE ? 1500000
+                                               : 0;
 }
 
 /* Compile into an empty item. `*error` is set when NULL is returned. */
@@ -88,7 +97,13 @@ static const struct sfi_cel_regex *compile(struct sfi_cel_frame *frame, struct c
     char message[SFI_CEL_REGEX_TEXT];
     enum sfi_cel_regex_status status =
         sfi_cel_regex_new(pattern.text, pattern.size, &item->regex, message);
-    if (status == SFI_CEL_REGEX_INVALID) {
+    if (!sfi_cel_charge(frame, made_steps(status, item->regex) * 16)) {
+        sfi_cel_regex_free(item->regex);
+        item->regex = NULL;
+        *error = sfi_cel_fail_steps();
+        return NULL;
+    }
+    if (status == SFI_CEL_REGEX_INVALID || status == SFI_CEL_REGEX_TOO_LARGE) {
         *error = sfi_cel_fail(frame, SFI_CEL_INVALID_ARGUMENT, "invalid regular expression: %s",
                               message);
         return NULL;
@@ -126,7 +141,7 @@ regex_of(struct sfi_cel_frame *frame, struct sfi_cel_value pattern, struct sfi_c
                               (unsigned)pattern.size, SFI_CEL_REGEX_PATTERN_MAX);
         return NULL;
     }
-    if (!sfi_cel_charge(frame, compile_steps(pattern) * 16)) {
+    if (!sfi_cel_charge(frame, parse_steps(pattern) * 16)) {
         *error = sfi_cel_fail_steps();
         return NULL;
     }
@@ -190,7 +205,7 @@ static struct sfi_cel_value ends_with(struct sfi_cel_frame *frame, const struct 
 
 static struct sfi_cel_value matches(struct sfi_cel_frame *frame, const struct sfi_cel_value *args)
 {
-    if (!sfi_cel_charge(frame, args[1].size)) {
+    if (!sfi_cel_charge(frame, 2 * (size_t)args[1].size)) {
         return sfi_cel_fail_steps();
     }
     if (is_plain(args[1])) {

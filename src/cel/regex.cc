@@ -49,8 +49,9 @@ enum sfi_cel_regex_status sfi_cel_regex_new(const char *pattern, size_t size,
             return SFI_CEL_REGEX_OK;
         }
         explain(compiled->re, message);
+        const bool is_large = compiled->re.error_code() == re2::RE2::ErrorPatternTooLarge;
         delete compiled;
-        return SFI_CEL_REGEX_INVALID;
+        return is_large ? SFI_CEL_REGEX_TOO_LARGE : SFI_CEL_REGEX_INVALID;
     } catch (...) {
         return SFI_CEL_REGEX_NO_MEMORY;
     }

@@ -13,10 +13,15 @@ extern "C" {
 
 struct sfi_cel_regex;
 
-enum sfi_cel_regex_status { SFI_CEL_REGEX_OK, SFI_CEL_REGEX_INVALID, SFI_CEL_REGEX_NO_MEMORY };
+enum sfi_cel_regex_status {
+    SFI_CEL_REGEX_OK,
+    SFI_CEL_REGEX_INVALID,   /* syntax */
+    SFI_CEL_REGEX_TOO_LARGE, /* more than SFI_CEL_REGEX_BYTES when compiled */
+    SFI_CEL_REGEX_NO_MEMORY
+};
 
-/* Compile. INVALID, for too large ones as well: `message` says why, quoting the pattern (no UTF-8
- * then, perhaps); cut, NUL-terminated. */
+/* Compile. INVALID and TOO_LARGE: `message` says why, quoting the pattern (no UTF-8 then, perhaps);
+ * cut, NUL-terminated. */
 #define SFI_CEL_REGEX_TEXT 160
 enum sfi_cel_regex_status sfi_cel_regex_new(const char *pattern, size_t size,
                                             struct sfi_cel_regex **regex,

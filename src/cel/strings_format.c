@@ -11,6 +11,8 @@
 /* Sign, 309 digits, point, precision, exponent. */
 #define NUMBER_TEXT       (SFI_CEL_PRECISION_MAX + 400u)
 #define PRECISION_DEFAULT 6
+/* Work of printing a double at worst (10 us), as bytes. */
+#define DOUBLE_COST (300u * 16u)
 
 struct clause {
     char verb;
@@ -92,7 +94,7 @@ static bool add_double(struct sfi_cel_builder *out, double number, struct clause
     if (!isfinite(number)) {
         return add_special(out, number);
     }
-    if (!sfi_cel_charge(out->frame, NUMBER_TEXT)) {
+    if (!sfi_cel_charge(out->frame, DOUBLE_COST)) {
         return sfi_cel_builder_fail(out, sfi_cel_fail_steps());
     }
     int length = clause.verb == 'f' ? snprintf(text, sizeof text, "%.*f", clause.precision, number)

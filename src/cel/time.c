@@ -4,11 +4,13 @@
  */
 #include "cel/time.h"
 
+#include "base/limits.h"
 #include "cel/civil.h"
 
 #define BILLION 1000000000
-/* What protobuf's Duration can hold: 10,000 years. */
-#define DURATION_SECONDS_MAX INT64_C(315576000000)
+/* Parsing takes up to so many times what a step of sfi_cel_charge() stands for. */
+#define TIMESTAMP_WEIGHT 4u
+#define DURATION_WEIGHT  8u
 
 __extension__ typedef __int128 wide;
 
@@ -125,7 +127,7 @@ struct sfi_cel_value sfi_cel_timestamp_parse(struct sfi_cel_frame *frame, const 
     int64_t seconds;
     int64_t offset;
     int32_t nanos;
-    if (!sfi_cel_charge(frame, size)) {
+    if (!sfi_cel_charge(frame, TIMESTAMP_WEIGHT * size)) {
         return sfi_cel_fail_steps();
     }
     if (!take_date(&source, &days) || (!accept(&source, 'T') && !accept(&source, 't')) ||
@@ -183,7 +185,7 @@ static bool take_part(struct text *text, wide *nanos, bool *is_over)
         return false;
     }
     *nanos += whole * unit + (wide)fraction * unit / scale;
-    *is_over = *nanos > (wide)DURATION_SECONDS_MAX * BILLION;
+    *is_over = *nanos > (wide)SFI_CEL_DURATION_MAX * BILLION;
     return true;
 }
 
@@ -193,7 +195,7 @@ struct sfi_cel_value sfi_cel_duration_parse(struct sfi_cel_frame *frame, const c
     struct text source = {text, text + size};
     wide nanos = 0;
     bool is_over = false;
-    if (!sfi_cel_charge(frame, size)) {
+    if (!sfi_cel_charge(frame, DURATION_WEIGHT * size)) {
         return sfi_cel_fail_steps();
     }
     bool is_negative = accept(&source, '-');

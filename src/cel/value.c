@@ -5,6 +5,7 @@
 #include "cel/value.h"
 
 #include "base/limits.h"
+#include "cel/function.h"
 #include "cel/library.h"
 
 #include <stdarg.h>
@@ -101,8 +102,8 @@ struct sfi_cel_value sfi_cel_fail_overload(struct sfi_cel_frame *frame, const ch
         int n = snprintf(types + used, sizeof types - used, "%s%.40s", i > 0 ? ", " : "", name);
         used += n > 0 ? (size_t)n : 0;
     }
-    return sfi_cel_fail(frame, SFI_CEL_NO_OVERLOAD, "no matching overload: %.80s(%s)", function,
-                        types);
+    return sfi_cel_fail(frame, SFI_CEL_NO_OVERLOAD, "no matching overload: %.80s for (%s)",
+                        sfi_cel_function_text(function), types);
 }
 
 struct sfi_cel_value sfi_cel_copy_text(struct sfi_cel_frame *frame, enum sfi_cel_kind kind,

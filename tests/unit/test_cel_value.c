@@ -332,7 +332,7 @@ static void errors_fit_any_arena(void **state)
     sfi_cel_arena_clear(&frame.arena);
     frame.arena.limit = SFI_CEL_EVAL_BYTES;
     assert_value(sfi_cel_fail_overload(&frame, "_+_", args, 2),
-                 "NO_OVERLOAD: no matching overload: _+_(int, string)");
+                 "NO_OVERLOAD: no matching overload: + for (int, string)");
 }
 
 static void texts_are_literals(void **state)
