@@ -27,7 +27,8 @@ static const struct step s_steps[] = {
         "<InitiateMultipartUploadResult><UploadId>id</UploadId></InitiateMultipartUploadResult>"),
     FOREVER("PUT ", 200, ETAG_A, NULL),
     FOREVER("POST /bucket/prefix/u?uploadId", 200, NULL,
-            "<CompleteMultipartUploadResult><ETag>e</ETag></CompleteMultipartUploadResult>"),
+            "<CompleteMultipartUploadResult><ETag>&quot;aaaa&quot;</ETag></"
+            "CompleteMultipartUploadResult>"),
     FOREVER("HEAD ", 200, ETAG_A "Content-Length: 26\r\n", NULL),
     FOREVER("DELETE ", 204, NULL, NULL),
 };
