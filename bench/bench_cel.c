@@ -33,7 +33,8 @@ struct bench {
     char rows_path[BENCH_PATH_MAX];
 };
 
-/* ---- our side ------------------------------------------------------------------------------------ */
+/* ---- our side
+ * ------------------------------------------------------------------------------------ */
 
 struct columns {
     shardy_cel_column list[8];
@@ -80,8 +81,7 @@ static void open_router(struct bench *bench)
     options.sharding = SHARDY_SHARDING_CEL;
     options.num_dbs = bench->now->num_dbs;
     options.cel = &sharding;
-    bench_ok(shardy_router_new(&options, NULL, 0, &bench->router, &err), &err,
-             "shardy_router_new");
+    bench_ok(shardy_router_new(&options, NULL, 0, &bench->router, &err), &err, "shardy_router_new");
 }
 
 static shardy_cel *compile(const char *expression, const char *names)
@@ -136,14 +136,15 @@ static void check_ids(struct bench *bench)
     cel_hand(bench->now->number, &bench->data, other);
     for (size_t row = 0; row < rows; row++) {
         if (bench->ids[row] != other[row]) {
-            bench_die("%s: row %zu went to %u, by hand to %u", bench->now->id, row,
-                      bench->ids[row], other[row]);
+            bench_die("%s: row %zu went to %u, by hand to %u", bench->now->id, row, bench->ids[row],
+                      other[row]);
         }
     }
     free(other);
 }
 
-/* ---- the peer -------------------------------------------------------------------------------------- */
+/* ---- the peer
+ * -------------------------------------------------------------------------------------- */
 
 static const char *peer_python(void)
 {
@@ -169,8 +170,7 @@ static double run_peer(const char *mode, const char *columns, const char *expres
     pid_t child = fork();
     if (child == 0) {
         (void)dup2(ends[1], STDOUT_FILENO);
-        (void)execl(python, python, BENCH_CEL_PEER, mode, columns, expression, last,
-                    (char *)NULL);
+        (void)execl(python, python, BENCH_CEL_PEER, mode, columns, expression, last, (char *)NULL);
         _exit(127);
     }
     (void)close(ends[1]);
@@ -232,7 +232,8 @@ static void emit_peer(const char *id, uint64_t rows, double ours, double peer, d
                                     rss_mb, goal, NULL});
 }
 
-/* ---- cases ------------------------------------------------------------------------------------------- */
+/* ---- cases
+ * ------------------------------------------------------------------------------------------- */
 
 static bool wanted(const char *id, const char *peer, char full[64])
 {
@@ -286,17 +287,16 @@ static double scalar_ns(struct bench *bench, shardy_cel *cel, uint64_t rows, uin
         shardy_context context = {entries, 1};
 
         if (is_text) {
-            entries[0] =
-                (shardy_context_entry){"tenant", text_value(&bench->data.tenant, at)};
+            entries[0] = (shardy_context_entry){"tenant", text_value(&bench->data.tenant, at)};
             entries[1] = (shardy_context_entry){"tier", shardy_cel_int(bench->data.tier[at])};
             context.count = 2;
         }
         if (shardy_cel_evaluate(cel, &context, &result, &err) != SHARDY_OK) {
             bench_die("%s", err.message);
         }
-        *digest += (is_text ? XXH3_64bits(result.value.text, result.value.size)
-                            : result.value.natural) *
-                   (row + 1);
+        *digest +=
+            (is_text ? XXH3_64bits(result.value.text, result.value.size) : result.value.natural) *
+            (row + 1);
     }
     double ns = (bench_now() - begun) * 1e9 / (double)rows;
     shardy_cel_result_clear(&result);

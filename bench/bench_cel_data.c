@@ -10,9 +10,9 @@
 #define COLUMNS 7
 
 const char *const cel_regions[CEL_REGIONS] = {
-    "eu",      "us",      "apac",       "latam",       "emea",   "nordics", "benelux",
-    "dach",    "uk",      "iberia",     "balkans",     "gulf",   "maghreb", "sahel",
-    "oceania", "andes",   "cono-sur",   "south-asia",  "africa", "caribbean"};
+    "eu",      "us",    "apac",     "latam",      "emea",   "nordics",  "benelux",
+    "dach",    "uk",    "iberia",   "balkans",    "gulf",   "maghreb",  "sahel",
+    "oceania", "andes", "cono-sur", "south-asia", "africa", "caribbean"};
 
 static const char *const other_regions[] = {"antarctica", "mena", "cis", "anz", "pacific-islands"};
 
@@ -27,9 +27,8 @@ const struct cel_case cel_cases[5] = {
      0, 0.4, 70},
     {"cel/concat-hash", CEL_CONCAT_HASH, "shard_hash(tenant + \"/\" + user) % 256u",
      "tenant:string,user:string", 256, 0.5, 100},
-    {"cel/timestamp", CEL_TIMESTAMP,
-     "ts.getHours(\"Europe/Berlin\") * 10 + (score > 0.5 ? 1 : 0)", "ts:timestamp,score:double",
-     232, 0.4, 70},
+    {"cel/timestamp", CEL_TIMESTAMP, "ts.getHours(\"Europe/Berlin\") * 10 + (score > 0.5 ? 1 : 0)",
+     "ts:timestamp,score:double", 232, 0.4, 70},
 };
 
 char cel_values[CEL_VALUES][24];
@@ -157,8 +156,8 @@ static void release_array(struct ArrowArray *array)
 static void add_column(struct batch *batch, int i, int64_t rows, const char *name,
                        const char *format, const void *values, const struct cel_texts *texts)
 {
-    batch->schemas[i] = (struct ArrowSchema){
-        .format = format, .name = name, .release = release_child_schema};
+    batch->schemas[i] =
+        (struct ArrowSchema){.format = format, .name = name, .release = release_child_schema};
     batch->buffers[i][1] = texts != NULL ? texts->offsets : values;
     batch->buffers[i][2] = texts != NULL ? texts->data : NULL;
     batch->arrays[i] = (struct ArrowArray){.length = rows,
@@ -196,7 +195,8 @@ void cel_data_batch(const struct cel_data *data, struct ArrowSchema *schema,
                                  .private_data = batch};
 }
 
-/* ---- JSON lines -------------------------------------------------------------------------------- */
+/* ---- JSON lines --------------------------------------------------------------------------------
+ */
 
 static void write_text(FILE *file, const char *name, const struct cel_texts *texts, int64_t row)
 {

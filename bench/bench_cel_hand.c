@@ -36,7 +36,8 @@ static struct {
 } changes[CHANGES_MAX];
 static int change_count;
 
-/* ---- in ------------------------------------------------------------------------------------------ */
+/* ---- in
+ * ------------------------------------------------------------------------------------------ */
 
 static inline uint32_t member_slot(const char *text, uint32_t size)
 {
@@ -81,7 +82,8 @@ static void hand_in20(const struct cel_data *data, uint32_t *ids)
     }
 }
 
-/* ---- texts --------------------------------------------------------------------------------------- */
+/* ---- texts
+ * --------------------------------------------------------------------------------------- */
 
 static inline size_t put_number(char *out, int64_t number)
 {
@@ -163,7 +165,8 @@ static void hand_concat_hash(const struct cel_data *data, uint32_t *ids)
     }
 }
 
-/* ---- numbers and times --------------------------------------------------------------------------- */
+/* ---- numbers and times
+ * --------------------------------------------------------------------------- */
 
 static void hand_int_hash(const struct cel_data *data, uint32_t *ids)
 {

@@ -213,7 +213,8 @@ SHARDY_API SHARDY_CHECKED shardy_status shardy_reader_route(shardy_reader *reade
  * meanwhile. On failure the old snapshot keeps serving.
  *
  * @param[out] changed whether a new snapshot was opened. A malformed new manifest is logged and
- *             gives SHARDY_OK with `changed` = false.
+ *             gives SHARDY_OK with `changed` = false. So does a pointer that is older than the one
+ *             followed, a stale read, unless it stays for a minute.
  * @return SHARDY_OK; SHARDY_READER_STATE (closed, "CURRENT pointer not found"); SHARDY_STORE, ...
  */
 SHARDY_API SHARDY_CHECKED shardy_status shardy_reader_refresh(shardy_reader *reader, bool *changed,

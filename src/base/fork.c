@@ -6,7 +6,6 @@
 
 atomic_uint sfi_forks;
 
-static pthread_once_t s_once = PTHREAD_ONCE_INIT;
 static pthread_rwlock_t s_gate = PTHREAD_RWLOCK_INITIALIZER; /* readers first: it may nest */
 static pthread_mutex_t s_renewing = PTHREAD_MUTEX_INITIALIZER;
 
@@ -28,8 +27,12 @@ static void in_child(void)
     atomic_fetch_add(&sfi_forks, 1);
 }
 
-/* Without memory for the handlers a child is as it would be without them. */
-static void install(void)
+/*
+ * When the library is loaded, because the gate must close last: handlers run before a fork in the
+ * reverse order of their installation, and one of the program's may wait for a lock whose holder is
+ * about to pass the gate. Without memory a child is as it would be without handlers.
+ */
+__attribute__((constructor)) static void install(void)
 {
     (void)!pthread_atfork(before_fork, in_parent, in_child);
 }
@@ -56,7 +59,6 @@ void sfi_fork_renew(atomic_uint *made, void (*renew)(void *arg), void *arg)
 
 void sfi_mutex_init(struct sfi_mutex *mutex)
 {
-    pthread_once(&s_once, install);
     pthread_mutex_init(&mutex->lock, NULL);
     atomic_init(&mutex->made, sfi_fork_count());
     mutex->inherited = false;
@@ -86,8 +88,8 @@ void sfi_mutex_destroy(struct sfi_mutex *mutex)
 bool sfi_mutex_lock(struct sfi_mutex *mutex)
 {
     check_process(mutex);
+    pthread_mutex_lock(&mutex->lock); /* first: threads that wait for it hold no fork up */
     sfi_fork_forbid();
-    pthread_mutex_lock(&mutex->lock);
     bool inherited = mutex->inherited;
     mutex->inherited = false;
     return inherited;
@@ -95,18 +97,16 @@ bool sfi_mutex_lock(struct sfi_mutex *mutex)
 
 void sfi_mutex_unlock(struct sfi_mutex *mutex)
 {
-    pthread_mutex_unlock(&mutex->lock);
     sfi_fork_allow();
+    pthread_mutex_unlock(&mutex->lock);
 }
 
-/* Waiting changes nothing: forks may come. Afterwards the gate comes before the lock, as always. */
+/* Waiting changes nothing: forks may come. */
 void sfi_mutex_wait(struct sfi_mutex *mutex, pthread_cond_t *wake)
 {
     sfi_fork_allow();
     pthread_cond_wait(wake, &mutex->lock);
-    pthread_mutex_unlock(&mutex->lock);
     sfi_fork_forbid();
-    pthread_mutex_lock(&mutex->lock);
 }
 
 void sfi_mutex_lock_plain(struct sfi_mutex *mutex)

@@ -50,6 +50,9 @@
 #define SFI_PUBLISH_RETRIES 3u
 /* Manifests looked at when the current one is malformed (spec 02 7.2). */
 #define SFI_FALLBACK_ATTEMPTS 3u
+/* Refreshes that find an older pointer than the one they follow keep it so long: stale reads end in
+ * seconds, while one that a slow clock or a hand wrote stays. */
+#define SFI_STALE_POINTER_MS 60000u
 /* Tries of the pointer swap under policy `latest`: each loss means another run was published. */
 #define SFI_PUBLISH_ATTEMPTS 16u
 /* Damages reported of one shard: more of them say nothing new, and a report lies in memory. */

@@ -55,8 +55,8 @@ static struct sfi_cel_run *fold_run(struct sfi_cel_lowering *low)
         run->rows = 1;
         run->count = 1;
         run->vecs = sfi_cel_alloc_array(arena, low->op_room, sizeof *run->vecs);
-        run->locals = sfi_cel_alloc_array(arena, (size_t)low->program->local_count + 1,
-                                          sizeof *run->locals);
+        run->locals =
+            sfi_cel_alloc_array(arena, (size_t)low->program->local_count + 1, sizeof *run->locals);
         if (run->vecs == NULL || run->locals == NULL) {
             return NULL;
         }

@@ -20,46 +20,46 @@
         out_[r_] = (OUT)(EXPR);                            \
     }
 
-#define SFI_CEL_KERNEL_2(run, op, sel, IN, OUT, EXPR)                                            \
-    do {                                                                                         \
-        const struct sfi_cel_vec *av_ = sfi_cel_vec_of(run, (op)->args[0]);                      \
-        const struct sfi_cel_vec *bv_ = sfi_cel_vec_of(run, (op)->args[1]);                      \
-        const IN *a_ = av_->data;                                                                \
-        const IN *b_ = bv_->data;                                                                \
-        OUT *out_ = sfi_cel_vec_of(run, op)->own;                                                \
-        const uint32_t n_ = (sel).count;                                                         \
-        if ((sel).rows == NULL && !av_->is_uniform && !bv_->is_uniform) {                        \
-            SFI_CEL_LOOP_ROWS(IN, OUT, n_, k_, a_[k_], b_[k_], EXPR)                             \
-        } else if ((sel).rows == NULL && !av_->is_uniform) {                                     \
-            const IN b0_ = b_[0];                                                                \
-            SFI_CEL_LOOP_ROWS(IN, OUT, n_, k_, a_[k_], b0_, EXPR)                                \
-        } else if ((sel).rows == NULL && !bv_->is_uniform) {                                     \
-            const IN a0_ = a_[0];                                                                \
-            SFI_CEL_LOOP_ROWS(IN, OUT, n_, k_, a0_, b_[k_], EXPR)                                \
-        } else {                                                                                 \
-            SFI_CEL_LOOP_ROWS(IN, OUT, n_, sfi_cel_row_at(sel, k_),                              \
-                              a_[av_->is_uniform ? 0 : r_], b_[bv_->is_uniform ? 0 : r_], EXPR)  \
-        }                                                                                        \
+#define SFI_CEL_KERNEL_2(run, op, sel, IN, OUT, EXPR)                                             \
+    do {                                                                                          \
+        const struct sfi_cel_vec *av_ = sfi_cel_vec_of(run, (op)->args[0]);                       \
+        const struct sfi_cel_vec *bv_ = sfi_cel_vec_of(run, (op)->args[1]);                       \
+        const __typeof__(IN) *a_ = av_->data;                                                     \
+        const __typeof__(IN) *b_ = bv_->data;                                                     \
+        __typeof__(OUT) *out_ = sfi_cel_vec_of(run, op)->own;                                     \
+        const uint32_t n_ = (sel).count;                                                          \
+        if ((sel).rows == NULL && !av_->is_uniform && !bv_->is_uniform) {                         \
+            SFI_CEL_LOOP_ROWS(IN, OUT, n_, k_, a_[k_], b_[k_], EXPR)                              \
+        } else if ((sel).rows == NULL && !av_->is_uniform) {                                      \
+            const IN b0_ = b_[0];                                                                 \
+            SFI_CEL_LOOP_ROWS(IN, OUT, n_, k_, a_[k_], b0_, EXPR)                                 \
+        } else if ((sel).rows == NULL && !bv_->is_uniform) {                                      \
+            const IN a0_ = a_[0];                                                                 \
+            SFI_CEL_LOOP_ROWS(IN, OUT, n_, k_, a0_, b_[k_], EXPR)                                 \
+        } else {                                                                                  \
+            SFI_CEL_LOOP_ROWS(IN, OUT, n_, sfi_cel_row_at(sel, k_), a_[av_->is_uniform ? 0 : r_], \
+                              b_[bv_->is_uniform ? 0 : r_], EXPR)                                 \
+        }                                                                                         \
     } while (0)
 
-#define SFI_CEL_KERNEL_1(run, op, sel, IN, OUT, EXPR)                                         \
-    do {                                                                                      \
-        const struct sfi_cel_vec *av_ = sfi_cel_vec_of(run, (op)->args[0]);                   \
-        const IN *a_ = av_->data;                                                             \
-        OUT *out_ = sfi_cel_vec_of(run, op)->own;                                             \
-        const uint32_t n_ = (sel).count;                                                      \
-        if ((sel).rows == NULL && !av_->is_uniform) {                                         \
-            for (uint32_t k_ = 0; k_ < n_; k_++) {                                            \
-                const IN x = a_[k_];                                                          \
-                out_[k_] = (OUT)(EXPR);                                                       \
-            }                                                                                 \
-        } else {                                                                              \
-            for (uint32_t k_ = 0; k_ < n_; k_++) {                                            \
-                const uint32_t r_ = sfi_cel_row_at(sel, k_);                                  \
-                const IN x = a_[av_->is_uniform ? 0 : r_];                                    \
-                out_[r_] = (OUT)(EXPR);                                                       \
-            }                                                                                 \
-        }                                                                                     \
+#define SFI_CEL_KERNEL_1(run, op, sel, IN, OUT, EXPR)                       \
+    do {                                                                    \
+        const struct sfi_cel_vec *av_ = sfi_cel_vec_of(run, (op)->args[0]); \
+        const __typeof__(IN) *a_ = av_->data;                               \
+        __typeof__(OUT) *out_ = sfi_cel_vec_of(run, op)->own;               \
+        const uint32_t n_ = (sel).count;                                    \
+        if ((sel).rows == NULL && !av_->is_uniform) {                       \
+            for (uint32_t k_ = 0; k_ < n_; k_++) {                          \
+                const IN x = a_[k_];                                        \
+                out_[k_] = (OUT)(EXPR);                                     \
+            }                                                               \
+        } else {                                                            \
+            for (uint32_t k_ = 0; k_ < n_; k_++) {                          \
+                const uint32_t r_ = sfi_cel_row_at(sel, k_);                \
+                const IN x = a_[av_->is_uniform ? 0 : r_];                  \
+                out_[r_] = (OUT)(EXPR);                                     \
+            }                                                               \
+        }                                                                   \
     } while (0)
 
 static inline bool sfi_cel_args_are(const struct sfi_cel_op *op, enum sfi_cel_rep rep,

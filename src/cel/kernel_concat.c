@@ -17,7 +17,8 @@ static const char pairs[] = "000102030405060708091011121314151617181920212223242
                             "34353637383940414243444546474849505152535455565758596061626364656667"
                             "6869707172737475767778798081828384858687888990919293949596979899";
 
-/* ---- one row ------------------------------------------------------------------------------------- */
+/* ---- one row
+ * ------------------------------------------------------------------------------------- */
 
 /* Decimal digits; returns the end. There is room for DIGITS_MAX. */
 static inline uint8_t *put_uint(uint8_t *at, uint64_t number)
@@ -82,8 +83,7 @@ struct source {
 
 static inline struct sfi_bytes source_text(const struct source *source, uint32_t row)
 {
-    return source->kind == SFI_CEL_PART_CONST ? source->text
-                                              : sfi_cel_text_at(&source->texts, row);
+    return source->kind == SFI_CEL_PART_CONST ? source->text : sfi_cel_text_at(&source->texts, row);
 }
 
 static inline bool is_number(const struct source *source)
@@ -122,7 +122,8 @@ static inline uint8_t *put_row(uint8_t *at, const struct source *sources, uint32
     return at;
 }
 
-/* ---- blocks ------------------------------------------------------------------------------------------ */
+/* ---- blocks
+ * ------------------------------------------------------------------------------------------ */
 
 /* The parts with their memory; `few` is used when they fit. NULL: run over. */
 static struct source *open_sources(struct sfi_cel_run *run, const struct sfi_cel_op *op,
@@ -225,7 +226,8 @@ void sfi_cel_eval_concat_hash(struct sfi_cel_run *run, const struct sfi_cel_op *
     (void)sfi_cel_charge_rows(run, op, bytes);
 }
 
-/* ---- lowering ---------------------------------------------------------------------------------------- */
+/* ---- lowering
+ * ---------------------------------------------------------------------------------------- */
 
 static bool is_sum(const struct sfi_cel_node *node, enum sfi_cel_type_kind kind)
 {
@@ -332,8 +334,7 @@ struct sfi_cel_op *sfi_cel_lower_concat(struct sfi_cel_lowering *low,
     }
     uint32_t count = count_parts(node, kind);
     struct sfi_cel_op *op = sfi_cel_new_op(low, node, sfi_cel_eval_concat, count);
-    struct sfi_cel_part *parts =
-        sfi_cel_alloc_array(&low->program->arena, count, sizeof *parts);
+    struct sfi_cel_part *parts = sfi_cel_alloc_array(&low->program->arena, count, sizeof *parts);
     if (op == NULL || parts == NULL) {
         low->failed = true;
         return NULL;

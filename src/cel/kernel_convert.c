@@ -83,8 +83,8 @@ static sfi_cel_eval as_text(struct sfi_cel_lowering *low, struct sfi_cel_op *op)
         low->failed = true;
         return NULL;
     }
-    *part = (struct sfi_cel_part){
-        .kind = op->args[0]->rep == SFI_CEL_REP_INT ? SFI_CEL_PART_INT : SFI_CEL_PART_UINT};
+    *part = (struct sfi_cel_part){.kind = op->args[0]->rep == SFI_CEL_REP_INT ? SFI_CEL_PART_INT
+                                                                              : SFI_CEL_PART_UINT};
     op->call.parts = part;
     op->call.part_count = 1;
     return sfi_cel_eval_concat;

@@ -29,7 +29,7 @@ static void eval_modulo_uint_const(struct sfi_cel_run *run, const struct sfi_cel
         return;
     }
     if (divisor.shift < 64) {
-        SFI_CEL_KERNEL_1(run, op, sel, uint64_t, uint64_t, x &mask);
+        SFI_CEL_KERNEL_1(run, op, sel, uint64_t, uint64_t, x & mask);
     } else {
         SFI_CEL_KERNEL_1(run, op, sel, uint64_t, uint64_t, sfi_cel_modulo(&divisor, x));
     }

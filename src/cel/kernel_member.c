@@ -151,9 +151,8 @@ static inline uint8_t find_text(const struct sfi_cel_member_table *table, struct
 }
 
 /* Rows of a column, its buffers known: the loop that matters. */
-static void find_column(const struct sfi_cel_member_table *table,
-                        const struct sfi_cel_texts *texts, uint32_t count, uint8_t *out,
-                        uint8_t flip)
+static void find_column(const struct sfi_cel_member_table *table, const struct sfi_cel_texts *texts,
+                        uint32_t count, uint8_t *out, uint8_t flip)
 {
     const int32_t *offsets = texts->offsets;
     const uint8_t *base = texts->base;
@@ -163,8 +162,8 @@ static void find_column(const struct sfi_cel_member_table *table,
     }
 }
 
-static void find_texts(struct sfi_cel_run *run, const struct sfi_cel_op *op,
-                       struct sfi_cel_sel sel, uint8_t flip)
+static void find_texts(struct sfi_cel_run *run, const struct sfi_cel_op *op, struct sfi_cel_sel sel,
+                       uint8_t flip)
 {
     const struct sfi_cel_member_table *table = op->call.members;
     struct sfi_cel_texts texts = sfi_cel_texts_of(run, op->args[0]);

@@ -54,27 +54,27 @@ static inline int64_t negate(int64_t x, uint64_t *bad)
     return (int64_t)negative;
 }
 
-#define CHECKED_2(NAME, TYPE, CALL)                                           \
+#define CHECKED_2(NAME, TYPE, CALL)                                               \
     static void eval_##NAME(struct sfi_cel_run *run, const struct sfi_cel_op *op, \
-                            struct sfi_cel_sel sel)                           \
-    {                                                                         \
-        uint64_t bad = 0;                                                     \
-        if (!sfi_cel_eval_args(run, op, &sel)) {                              \
-            return;                                                           \
-        }                                                                     \
-        SFI_CEL_KERNEL_2(run, op, sel, TYPE, TYPE, CALL(x, y, &bad));         \
-        if (bad >> 63 != 0) {                                                 \
-            sfi_cel_call_rows(run, op, sel);                                  \
-        }                                                                     \
+                            struct sfi_cel_sel sel)                               \
+    {                                                                             \
+        uint64_t bad = 0;                                                         \
+        if (!sfi_cel_eval_args(run, op, &sel)) {                                  \
+            return;                                                               \
+        }                                                                         \
+        SFI_CEL_KERNEL_2(run, op, sel, TYPE, TYPE, CALL(x, y, &bad));             \
+        if (bad >> 63 != 0) {                                                     \
+            sfi_cel_call_rows(run, op, sel);                                      \
+        }                                                                         \
     }
 
-#define UNCHECKED_2(NAME, TYPE, EXPR)                                         \
+#define UNCHECKED_2(NAME, TYPE, EXPR)                                             \
     static void eval_##NAME(struct sfi_cel_run *run, const struct sfi_cel_op *op, \
-                            struct sfi_cel_sel sel)                           \
-    {                                                                         \
-        if (sfi_cel_eval_args(run, op, &sel)) {                               \
-            SFI_CEL_KERNEL_2(run, op, sel, TYPE, TYPE, EXPR);                 \
-        }                                                                     \
+                            struct sfi_cel_sel sel)                               \
+    {                                                                             \
+        if (sfi_cel_eval_args(run, op, &sel)) {                                   \
+            SFI_CEL_KERNEL_2(run, op, sel, TYPE, TYPE, EXPR);                     \
+        }                                                                         \
     }
 
 CHECKED_2(add_int, int64_t, add_int)

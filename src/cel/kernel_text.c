@@ -16,8 +16,7 @@ static inline bool ends_with(struct sfi_bytes x, struct sfi_bytes y)
 
 static inline bool contains(struct sfi_bytes x, struct sfi_bytes y)
 {
-    return x.size >= y.size &&
-           (y.size == 0 || memmem(x.data, x.size, y.data, y.size) != NULL);
+    return x.size >= y.size && (y.size == 0 || memmem(x.data, x.size, y.data, y.size) != NULL);
 }
 
 #define SEARCH(NAME, BYTES)                                                       \

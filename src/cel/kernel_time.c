@@ -129,6 +129,51 @@ static inline int64_t field_of(const struct division *division, uint64_t time)
     return (int64_t)sfi_cel_modulo(&division->modulus, units);
 }
 
+/*
+ * Division of numbers below 2^63 by a fixed n > 1: one multiplication, and no correction afterwards
+ * (Granlund and Montgomery, "Division by invariant integers using multiplication", theorem 4.2).
+ */
+struct exact {
+    uint64_t n;
+    uint64_t factor;
+    unsigned shift;
+};
+
+static struct exact exact_of(uint64_t n)
+{
+    __extension__ typedef unsigned __int128 wide;
+    unsigned bits = 64 - (unsigned)__builtin_clzll(n - 1); /* n <= 2^bits */
+    struct exact exact = {n, (uint64_t)(((wide)1 << (63 + bits)) / n) + 1, bits - 1};
+    return exact;
+}
+
+static inline uint64_t exact_divide(struct exact exact, uint64_t x)
+{
+    __extension__ typedef unsigned __int128 wide;
+    return (uint64_t)((wide)x * exact.factor >> 64) >> exact.shift;
+}
+
+/*
+ * The usual case: a whole block of ticks of at most a microsecond's fineness (so that the biased
+ * time is below 2^63), in one zone offset. Returns how many rows are done.
+ */
+static uint32_t eval_clock(const int64_t *ticks, int64_t *out, uint32_t count,
+                           const struct window *window, uint64_t unit, uint64_t modulus)
+{
+    const struct exact units = exact_of(unit);
+    const struct exact rest = exact_of(modulus);
+    const struct window w = *window;
+    for (uint32_t k = 0; k < count; k++) {
+        uint64_t time = (uint64_t)ticks[k];
+        if (__builtin_expect(time - w.low >= w.span, 0)) {
+            return k;
+        }
+        uint64_t quotient = exact_divide(units, time + w.add);
+        out[k] = (int64_t)(quotient - exact_divide(rest, quotient) * rest.n);
+    }
+    return count;
+}
+
 /* Rows one after the other; false: one of them is not for this kernel. */
 static inline bool eval_fields(struct sfi_cel_run *run, const struct sfi_cel_op *op,
                                struct sfi_cel_sel sel, struct zone_state *state,
@@ -140,7 +185,12 @@ static inline bool eval_fields(struct sfi_cel_run *run, const struct sfi_cel_op 
     const struct sfi_cel_value *values = arg->data;
     int64_t *out = sfi_cel_vec_of(run, op)->own;
     struct window w = *window;
-    for (uint32_t k = 0; k < sel.count; k++) {
+    uint32_t k = 0;
+    if (is_ticks && sel.rows == NULL && division->civil == NULL && w.per_second <= 1000000 &&
+        division->unit.n > 1) {
+        k = eval_clock(ticks, out, sel.count, &w, division->unit.n, division->modulus.n);
+    }
+    for (; k < sel.count; k++) {
         uint32_t row = sfi_cel_row_at(sel, k);
         int64_t time = is_ticks ? ticks[row] : values[arg->is_uniform ? 0 : row].i64;
         if (__builtin_expect((uint64_t)time - w.low >= w.span, 0) &&
@@ -152,8 +202,7 @@ static inline bool eval_fields(struct sfi_cel_run *run, const struct sfi_cel_op 
     return true;
 }
 
-static void eval_field(struct sfi_cel_run *run, const struct sfi_cel_op *op,
-                       struct sfi_cel_sel sel)
+static void eval_field(struct sfi_cel_run *run, const struct sfi_cel_op *op, struct sfi_cel_sel sel)
 {
     int field = op->call.field;
     struct zone_state *state = sfi_cel_vec_of(run, op)->state;
@@ -192,7 +241,7 @@ sfi_cel_eval sfi_cel_choose_time(struct sfi_cel_lowering *low, struct sfi_cel_op
     }
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
         if (strcmp(fields[i].function, function) == 0) {
-            op->call.field = (int8_t)i;
+            op->call.field = (uint8_t)i;
             op->state_size = sizeof(struct zone_state);
             return eval_field;
         }

@@ -35,7 +35,8 @@ static bool has_null(const struct sfi_cel_column *column, int64_t row, uint32_t 
     return false;
 }
 
-/* ---- value by value ------------------------------------------------------------------------------ */
+/* ---- value by value
+ * ------------------------------------------------------------------------------ */
 
 static struct sfi_cel_value tick_value(int64_t ticks, int64_t per_second)
 {
@@ -52,9 +53,8 @@ static struct sfi_cel_value tick_value(int64_t ticks, int64_t per_second)
     return sfi_cel_time(SFI_CEL_TIMESTAMP, seconds, (int32_t)nanos);
 }
 
-static struct sfi_cel_value text_value(struct sfi_cel_run *run,
-                                       const struct sfi_cel_column *column, int64_t row,
-                                       enum sfi_cel_kind kind)
+static struct sfi_cel_value text_value(struct sfi_cel_run *run, const struct sfi_cel_column *column,
+                                       int64_t row, enum sfi_cel_kind kind)
 {
     const char *data = column->values;
     int64_t from;
@@ -69,8 +69,8 @@ static struct sfi_cel_value text_value(struct sfi_cel_run *run,
     if (until - from > UINT32_MAX) {
         return sfi_cel_fail(&run->frame, SFI_CEL_OUT_OF_RANGE, "text of 4 GiB or more");
     }
-    struct sfi_cel_value value = sfi_cel_string(data == NULL ? "" : data + from,
-                                                (uint32_t)(until - from));
+    struct sfi_cel_value value =
+        sfi_cel_string(data == NULL ? "" : data + from, (uint32_t)(until - from));
     value.kind = (uint8_t)kind;
     return value;
 }
@@ -116,7 +116,7 @@ static struct sfi_cel_value natural_value(struct sfi_cel_run *run,
     case SFI_CEL_LAYOUT_VAR32:
     case SFI_CEL_LAYOUT_VAR64:
         return text_value(run, column, row,
-                          type->kind == SFI_CEL_TYPE_STRING                        ? SFI_CEL_STRING
+                          type->kind == SFI_CEL_TYPE_STRING                      ? SFI_CEL_STRING
                           : type->kind == SFI_CEL_TYPE_BYTES || !column->is_text ? SFI_CEL_BYTES
                                                                                  : SFI_CEL_STRING);
     default:
@@ -206,15 +206,16 @@ static void load_values(struct sfi_cel_run *run, const struct sfi_cel_op *op,
     }
 }
 
-/* ---- loops and places --------------------------------------------------------------------------- */
+/* ---- loops and places ---------------------------------------------------------------------------
+ */
 
-#define WIDEN(FROM, TO)                                   \
-    do {                                                  \
-        const FROM *from = (const FROM *)values + row;    \
-        TO *to = vec->own;                                \
-        for (uint32_t i = 0; i < run->count; i++) {       \
-            to[i] = (TO)from[i];                          \
-        }                                                 \
+#define WIDEN(FROM, TO)                                                        \
+    do {                                                                       \
+        const __typeof__(FROM) *from = (const __typeof__(FROM) *)values + row; \
+        __typeof__(TO) *to = vec->own;                                         \
+        for (uint32_t i = 0; i < run->count; i++) {                            \
+            to[i] = (TO)from[i];                                               \
+        }                                                                      \
     } while (0)
 
 /* Numbers that need no look at their values; false: not such a layout. */
@@ -308,9 +309,8 @@ static bool load_ticks(struct sfi_cel_run *run, const struct sfi_cel_op *op,
     const int64_t *ticks = (const int64_t *)column->values + row;
     if (per_second < 1000000000) {
         int64_t low = SFI_CEL_SECONDS_MIN * per_second;
-        uint64_t span = (uint64_t)(SFI_CEL_SECONDS_MAX - SFI_CEL_SECONDS_MIN + 1) *
-                            (uint64_t)per_second -
-                        1;
+        uint64_t span =
+            (uint64_t)(SFI_CEL_SECONDS_MAX - SFI_CEL_SECONDS_MIN + 1) * (uint64_t)per_second - 1;
         bool out = false;
         for (uint32_t i = 0; i < run->count; i++) {
             out |= (uint64_t)ticks[i] - (uint64_t)low > span;

@@ -44,51 +44,57 @@ static void number(struct sfi_cel_program *program, struct sfi_cel_op *op)
     program->state_bytes += (op->state_size + 15u) & ~(size_t)15u;
 }
 
+static bool has_optional_element(const struct sfi_cel_node *node)
+{
+    for (uint32_t i = 0; i < node->list.count; i++) {
+        if (node->list.elements[i].optional) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool calls_extension(const struct sfi_cel_node *node)
+{
+    const struct sfi_cel_library *library = NULL;
+    size_t count;
+    if (node->overloads == NULL || node->overload_count == 0) {
+        return false;
+    }
+    const char *name = node->overloads[0]->function;
+    struct sfi_cel_name function = {name, (uint32_t)strlen(name)};
+    (void)sfi_cel_find_function(function, &count, &library);
+    return library != NULL && library->is_extension;
+}
+
+/* Whether the original has no such syntax, macro or function. */
+static bool is_extension(const struct sfi_cel_node *node)
+{
+    switch (node->kind) {
+    case SFI_CEL_NODE_BIND:
+    case SFI_CEL_NODE_BLOCK:
+    case SFI_CEL_NODE_OPT_MAP:
+        return true;
+    case SFI_CEL_NODE_LOOP:
+        return node->loop.var[1].text != NULL || node->loop.is_camel ||
+               node->loop.loop >= SFI_CEL_LOOP_TRANSFORM_LIST;
+    case SFI_CEL_NODE_SELECT:
+        return node->select.is_optional;
+    case SFI_CEL_NODE_LIST:
+    case SFI_CEL_NODE_MAP:
+        return has_optional_element(node);
+    case SFI_CEL_NODE_CALL:
+        return calls_extension(node);
+    default:
+        return false;
+    }
+}
+
 static bool uses_extension(const struct sfi_cel_program *program)
 {
     for (uint32_t id = 0; id < program->ast.node_count; id++) {
-        const struct sfi_cel_node *node = program->nodes[id];
-        const struct sfi_cel_library *library = NULL;
-        size_t count;
-        if (node == NULL) {
-            continue;
-        }
-        switch (node->kind) {
-        case SFI_CEL_NODE_BIND:
-        case SFI_CEL_NODE_BLOCK:
-        case SFI_CEL_NODE_OPT_MAP:
+        if (program->nodes[id] != NULL && is_extension(program->nodes[id])) {
             return true;
-        case SFI_CEL_NODE_LOOP:
-            if (node->loop.var[1].text != NULL || node->loop.is_camel ||
-                node->loop.loop >= SFI_CEL_LOOP_TRANSFORM_LIST) {
-                return true;
-            }
-            break;
-        case SFI_CEL_NODE_SELECT:
-            if (node->select.is_optional) {
-                return true;
-            }
-            break;
-        case SFI_CEL_NODE_LIST:
-        case SFI_CEL_NODE_MAP:
-            for (uint32_t i = 0; i < node->list.count; i++) {
-                if (node->list.elements[i].optional) {
-                    return true;
-                }
-            }
-            break;
-        case SFI_CEL_NODE_CALL:
-            if (node->overloads != NULL && node->overload_count > 0) {
-                const char *name = node->overloads[0]->function;
-                struct sfi_cel_name function = {name, (uint32_t)strlen(name)};
-                (void)sfi_cel_find_function(function, &count, &library);
-                if (library != NULL && library->is_extension) {
-                    return true;
-                }
-            }
-            break;
-        default:
-            break;
         }
     }
     return false;
@@ -113,10 +119,10 @@ static bool prepare(struct sfi_cel_lowering *low)
     uint32_t nodes = program->ast.node_count;
     program->local_count = program->ast.local_count;
     program->variable_count = low->env->variable_count;
-    program->nodes = zeroed(arena, nodes, sizeof *program->nodes);
+    program->nodes = zeroed(arena, nodes, sizeof(struct sfi_cel_node *));
     program->reads = zeroed(arena, program->variable_count, sizeof *program->reads);
-    low->columns = zeroed(arena, program->variable_count, sizeof *low->columns);
-    low->locals = zeroed(arena, program->local_count, sizeof *low->locals);
+    low->columns = zeroed(arena, program->variable_count, sizeof(struct sfi_cel_op *));
+    low->locals = zeroed(arena, program->local_count, sizeof(struct sfi_cel_op *));
     low->op_room = 2 * nodes + 1; /* block entries have two operations */
     return program->nodes != NULL && program->reads != NULL && low->columns != NULL &&
            low->locals != NULL;
@@ -132,7 +138,7 @@ static shardy_status lower_all(struct sfi_cel_lowering *low, shardy_error *err)
     if (program->root == NULL || low->failed) {
         return sfi_cel_arena_status(&program->arena, "the compiled expression", err);
     }
-    program->ops = zeroed(&program->arena, low->op_count, sizeof *program->ops);
+    program->ops = zeroed(&program->arena, low->op_count, sizeof(struct sfi_cel_op *));
     if (program->ops == NULL) {
         return sfi_cel_arena_status(&program->arena, "the compiled expression", err);
     }

@@ -75,7 +75,7 @@ struct sfi_cel_block {
 struct sfi_cel_program;
 struct sfi_cel_run;
 
-#define SFI_CEL_PROGRAM_PLAIN 1u /* no folding, no kernels: what tests compare the rest with */
+#define SFI_CEL_PROGRAM_PLAIN     1u /* no folding, no kernels: what tests compare the rest with */
 #define SFI_CEL_PROGRAM_NO_MACROS 2u /* has, all, ... are ordinary calls */
 
 /* Parse, check, fold, compile. `env` is needed only during the call. Errors as those steps. */

@@ -133,8 +133,7 @@ static struct sfi_cel_op *lower_strict(struct sfi_cel_lowering *low,
     return sfi_cel_finish_op(low, op);
 }
 
-struct sfi_cel_op *sfi_cel_lower_call(struct sfi_cel_lowering *low,
-                                      const struct sfi_cel_node *node)
+struct sfi_cel_op *sfi_cel_lower_call(struct sfi_cel_lowering *low, const struct sfi_cel_node *node)
 {
     sfi_cel_eval lazy = lazy_operator(node);
     uint32_t count =

@@ -36,9 +36,9 @@ struct sfi_cel_vec {
     int64_t per_second;
     uint64_t stamp;       /* the block that `data` belongs to: columns are loaded once a block */
     uint64_t error_stamp; /* the block that `error_room` belongs to */
-    void *own;      /* room for as many native values as the run has rows */
-    void *state;    /* what a kernel remembers between blocks */
-    uint8_t form;   /* enum sfi_cel_form */
+    void *own;            /* room for as many native values as the run has rows */
+    void *state;          /* what a kernel remembers between blocks */
+    uint8_t form;         /* enum sfi_cel_form */
     bool is_uniform;
 };
 
@@ -78,9 +78,9 @@ enum sfi_cel_op_kind {
 
 struct sfi_cel_op {
     sfi_cel_eval eval;
-    uint8_t code; /* enum sfi_cel_op_kind */
-    uint8_t rep;  /* enum sfi_cel_rep */
-    uint8_t kind; /* of TEXT: STRING or BYTES */
+    uint8_t code;   /* enum sfi_cel_op_kind */
+    uint8_t rep;    /* enum sfi_cel_rep */
+    uint8_t kind;   /* of TEXT: STRING or BYTES */
     bool is_cheap;  /* a few ns a row and no work worth skipping */
     bool is_live;   /* part of the program, not folded away */
     bool is_direct; /* CALL: the kinds of the arguments need no look */
@@ -108,7 +108,7 @@ struct sfi_cel_op {
                     const struct sfi_cel_part *parts;
                     uint32_t part_count;
                 };
-                int8_t field; /* of a timestamp */
+                uint8_t field; /* of a timestamp */
             };
         } call;
         struct {
@@ -117,7 +117,7 @@ struct sfi_cel_op {
             bool is_optional;
         } select;
         struct {
-            const bool *optional; /* per element; NULL: none */
+            const bool *optional;              /* per element; NULL: none */
             const struct sfi_cel_name *fields; /* MESSAGE */
             const struct sfi_cel_type *message;
         } list;
@@ -129,7 +129,7 @@ struct sfi_cel_op {
             uint32_t local;
             struct sfi_cel_op *filter; /* NULL: none */
             struct sfi_cel_op *body;
-        } loop;                   /* LOOP, OPT_MAP; args[0] is the range or target */
+        } loop;                    /* LOOP, OPT_MAP; args[0] is the range or target */
         struct sfi_cel_op *target; /* what a name stands for: binding or block entry */
         struct {
             const char *text;
@@ -166,7 +166,7 @@ struct sfi_cel_run {
     uint32_t count;
     uint32_t rows; /* largest count */
     uint64_t stamp;
-    uint32_t nesting;                  /* of block entries under evaluation */
+    uint32_t nesting;                 /* of block entries under evaluation */
     const struct sfi_cel_error *over; /* why the evaluation ends: no further work makes sense */
     /* Results of a block that was evaluated in pieces. */
     uint32_t piece; /* rows that were evaluated at once last */
@@ -175,7 +175,8 @@ struct sfi_cel_run {
     const struct sfi_cel_error **kept_errors;
 };
 
-/* ---- lowering (program.c, program_lower.c, program_call.c, fold.c) ------------------------------ */
+/* ---- lowering (program.c, program_lower.c, program_call.c, fold.c) ------------------------------
+ */
 
 struct sfi_cel_lowering {
     struct sfi_cel_program *program;
@@ -213,7 +214,8 @@ const struct sfi_cel_member_table *sfi_cel_member_table_new(struct sfi_cel_arena
                                                             const struct sfi_cel_list *list,
                                                             enum sfi_cel_rep rep);
 
-/* ---- evaluation ---------------------------------------------------------------------------------- */
+/* ---- evaluation
+ * ---------------------------------------------------------------------------------- */
 
 static inline enum sfi_cel_rep sfi_cel_rep_of(const struct sfi_cel_type *type)
 {
@@ -288,9 +290,8 @@ void sfi_cel_over(struct sfi_cel_run *run, const struct sfi_cel_op *op,
 struct sfi_cel_value sfi_cel_box(struct sfi_cel_run *run, const struct sfi_cel_op *op,
                                  uint32_t row);
 /* The error of a row of an evaluated operation, or NULL. */
-static inline const struct sfi_cel_error *sfi_cel_error_at(struct sfi_cel_run *run,
-                                                           const struct sfi_cel_op *op,
-                                                           uint32_t row)
+static inline const struct sfi_cel_error *
+sfi_cel_error_at(struct sfi_cel_run *run, const struct sfi_cel_op *op, uint32_t row)
 {
     const struct sfi_cel_vec *vec = sfi_cel_vec_of(run, op);
     return vec->errors == NULL ? NULL : vec->errors[row];
@@ -326,8 +327,7 @@ void sfi_cel_eval_select(struct sfi_cel_run *run, const struct sfi_cel_op *op,
                          struct sfi_cel_sel sel); /* run_build.c */
 void sfi_cel_eval_list(struct sfi_cel_run *run, const struct sfi_cel_op *op,
                        struct sfi_cel_sel sel);
-void sfi_cel_eval_map(struct sfi_cel_run *run, const struct sfi_cel_op *op,
-                      struct sfi_cel_sel sel);
+void sfi_cel_eval_map(struct sfi_cel_run *run, const struct sfi_cel_op *op, struct sfi_cel_sel sel);
 void sfi_cel_eval_message(struct sfi_cel_run *run, const struct sfi_cel_op *op,
                           struct sfi_cel_sel sel);
 void sfi_cel_eval_and(struct sfi_cel_run *run, const struct sfi_cel_op *op,
@@ -349,8 +349,9 @@ void sfi_cel_eval_block(struct sfi_cel_run *run, const struct sfi_cel_op *op,
 void sfi_cel_eval_entry(struct sfi_cel_run *run, const struct sfi_cel_op *op,
                         struct sfi_cel_sel sel);
 
-/* ---- kernels ---------------------------------------------------------------------------------------
- * Each chooser answers with the evaluator for a call of `function`, or NULL; it may fill op->call.
+/* ---- kernels
+ * --------------------------------------------------------------------------------------- Each
+ * chooser answers with the evaluator for a call of `function`, or NULL; it may fill op->call.
  */
 sfi_cel_eval sfi_cel_choose_number(struct sfi_cel_lowering *low, struct sfi_cel_op *op,
                                    const char *function); /* kernel_number.c */

@@ -15,7 +15,7 @@ struct sfi_cel_op *sfi_cel_new_op(struct sfi_cel_lowering *low, const struct sfi
     struct sfi_cel_op *op = sfi_cel_alloc(arena, sizeof *op);
     struct sfi_cel_op **args = NULL;
     if (op != NULL && arg_count > 0) {
-        args = sfi_cel_alloc_array(arena, arg_count, sizeof *args);
+        args = sfi_cel_alloc_array(arena, arg_count, sizeof(struct sfi_cel_op *));
     }
     if (op == NULL || (arg_count > 0 && args == NULL)) {
         low->failed = true;
@@ -128,8 +128,7 @@ static struct sfi_cel_op *lower_column(struct sfi_cel_lowering *low,
     return op;
 }
 
-static struct sfi_cel_op *lower_local(struct sfi_cel_lowering *low,
-                                      const struct sfi_cel_node *node)
+static struct sfi_cel_op *lower_local(struct sfi_cel_lowering *low, const struct sfi_cel_node *node)
 {
     struct sfi_cel_op *target = low->locals[node->index];
     if (target != NULL && target->code == SFI_CEL_OP_CONST) {
@@ -231,9 +230,8 @@ static struct sfi_cel_op *lower_elements(struct sfi_cel_lowering *low,
 static struct sfi_cel_op *lower_list(struct sfi_cel_lowering *low, const struct sfi_cel_node *node)
 {
     bool is_map = node->kind == SFI_CEL_NODE_MAP;
-    struct sfi_cel_op *op =
-        lower_elements(low, node, is_map ? sfi_cel_eval_map : sfi_cel_eval_list,
-                       node->list.elements, node->list.count, is_map ? 2 : 1);
+    struct sfi_cel_op *op = lower_elements(low, node, is_map ? sfi_cel_eval_map : sfi_cel_eval_list,
+                                           node->list.elements, node->list.count, is_map ? 2 : 1);
     return op == NULL ? NULL : sfi_cel_finish_op(low, op);
 }
 
@@ -241,8 +239,7 @@ static struct sfi_cel_op *lower_message(struct sfi_cel_lowering *low,
                                         const struct sfi_cel_node *node)
 {
     uint32_t count = node->message.count;
-    struct sfi_cel_name *fields =
-        sfi_cel_alloc_array(&low->program->arena, count, sizeof *fields);
+    struct sfi_cel_name *fields = sfi_cel_alloc_array(&low->program->arena, count, sizeof *fields);
     if (fields == NULL) {
         low->failed = true;
         return NULL;
@@ -250,8 +247,8 @@ static struct sfi_cel_op *lower_message(struct sfi_cel_lowering *low,
     if (node->reference != SFI_CEL_REF_VALUE || node->resolved.kind != SFI_CEL_TYPE) {
         return lower_fail(low, node, SFI_CEL_NO_OVERLOAD, "unknown message type");
     }
-    struct sfi_cel_op *op = lower_elements(low, node, sfi_cel_eval_message, node->message.elements,
-                                           count, 1);
+    struct sfi_cel_op *op =
+        lower_elements(low, node, sfi_cel_eval_message, node->message.elements, count, 1);
     if (op == NULL) {
         return NULL;
     }
@@ -320,8 +317,7 @@ static struct sfi_cel_op *lower_bind(struct sfi_cel_lowering *low, const struct 
 }
 
 /* Entries are operations of their own that are evaluated when a name asks, once for a row. */
-static struct sfi_cel_op *lower_block(struct sfi_cel_lowering *low,
-                                      const struct sfi_cel_node *node)
+static struct sfi_cel_op *lower_block(struct sfi_cel_lowering *low, const struct sfi_cel_node *node)
 {
     uint32_t count = node->block.count;
     struct sfi_cel_op *op = sfi_cel_new_op(low, node, sfi_cel_eval_block, (size_t)count + 1);

@@ -6,7 +6,7 @@
 #include "base/memory.h"
 
 /* Longer sub-expressions are cut: the position says the rest. */
-#define SHOWN_MAX 120
+#define SHOWN_MAX   120
 #define PRINT_BYTES (1u << 20)
 
 shardy_status sfi_cel_report(const struct sfi_cel_program *program,

@@ -16,7 +16,8 @@
 /* All vectors of a run: programs with very many operations get smaller blocks. */
 #define VECTORS_BYTES (8u << 20)
 
-/* ---- errors -------------------------------------------------------------------------------------- */
+/* ---- errors
+ * -------------------------------------------------------------------------------------- */
 
 const struct sfi_cel_error **sfi_cel_errors(struct sfi_cel_run *run, const struct sfi_cel_op *op,
                                             struct sfi_cel_sel sel)
@@ -153,10 +154,10 @@ bool sfi_cel_eval_args(struct sfi_cel_run *run, const struct sfi_cel_op *op,
     return sfi_cel_merge_errors(run, op, op->arg_count, sel);
 }
 
-/* ---- values -------------------------------------------------------------------------------------- */
+/* ---- values
+ * -------------------------------------------------------------------------------------- */
 
-struct sfi_cel_value sfi_cel_box(struct sfi_cel_run *run, const struct sfi_cel_op *op,
-                                 uint32_t row)
+struct sfi_cel_value sfi_cel_box(struct sfi_cel_run *run, const struct sfi_cel_op *op, uint32_t row)
 {
     struct sfi_cel_vec *vec = sfi_cel_vec_of(run, op);
     if (vec->form != SFI_CEL_FORM_NATIVE) {
@@ -248,8 +249,7 @@ void sfi_cel_eval_const(struct sfi_cel_run *run, const struct sfi_cel_op *op,
     }
 }
 
-void sfi_cel_eval_fail(struct sfi_cel_run *run, const struct sfi_cel_op *op,
-                       struct sfi_cel_sel sel)
+void sfi_cel_eval_fail(struct sfi_cel_run *run, const struct sfi_cel_op *op, struct sfi_cel_sel sel)
 {
     struct sfi_cel_value error = sfi_cel_fail(&run->frame, op->fail.code, "%s", op->fail.text);
     sfi_cel_vec_of(run, op)->errors = NULL;
@@ -258,7 +258,8 @@ void sfi_cel_eval_fail(struct sfi_cel_run *run, const struct sfi_cel_op *op,
     }
 }
 
-/* ---- runs ------------------------------------------------------------------------------------------ */
+/* ---- runs
+ * ------------------------------------------------------------------------------------------ */
 
 /* Deal out the room: 16 bytes to constants, an array of rows to all others. */
 static void place_vectors(struct sfi_cel_run *run)
@@ -329,7 +330,8 @@ void sfi_cel_run_free(struct sfi_cel_run *run)
     }
 }
 
-/* ---- blocks ------------------------------------------------------------------------------------------ */
+/* ---- blocks
+ * ------------------------------------------------------------------------------------------ */
 
 static void evaluate(struct sfi_cel_run *run, size_t first, uint32_t count)
 {
@@ -356,7 +358,7 @@ static shardy_status keep_room(struct sfi_cel_run *run, size_t rows, shardy_erro
     sfi_free(run->kept_data);
     sfi_free(run->kept_errors);
     run->kept_data = sfi_calloc(1, size);
-    run->kept_errors = sfi_calloc(rows, sizeof *run->kept_errors);
+    run->kept_errors = sfi_calloc(rows, sizeof(struct sfi_cel_error *));
     return run->kept_data == NULL || run->kept_errors == NULL ? sfi_fail_memory(err, size)
                                                               : SHARDY_OK;
 }
@@ -365,8 +367,8 @@ static shardy_status keep_room(struct sfi_cel_run *run, size_t rows, shardy_erro
 static void keep_row(struct sfi_cel_run *run, uint32_t row, size_t at)
 {
     const struct sfi_cel_op *root = run->program->root;
-    struct sfi_cel_value value = run->over != NULL ? sfi_cel_error_value(run->over)
-                                                   : sfi_cel_result(run, root, row);
+    struct sfi_cel_value value =
+        run->over != NULL ? sfi_cel_error_value(run->over) : sfi_cel_result(run, root, row);
     run->kept.steps_left = SFI_CEL_MAX_STEPS;
     struct sfi_cel_value copy = sfi_cel_copy(&run->kept, value);
     char *data = run->kept_data;
@@ -441,8 +443,7 @@ shardy_status sfi_cel_run_block(struct sfi_cel_run *run, const struct sfi_cel_co
     return run_pieces(run, first, count, block, err);
 }
 
-struct sfi_cel_value sfi_cel_run_row(struct sfi_cel_run *run,
-                                     const struct sfi_cel_value *variables)
+struct sfi_cel_value sfi_cel_run_row(struct sfi_cel_run *run, const struct sfi_cel_value *variables)
 {
     run->columns = NULL;
     run->row = variables;

@@ -8,7 +8,8 @@
 
 #include <math.h>
 
-/* ---- e.f, has(e.f), e.?f --------------------------------------------------------------------------- */
+/* ---- e.f, has(e.f), e.?f
+ * --------------------------------------------------------------------------- */
 
 static struct sfi_cel_value select_field(struct sfi_cel_run *run, const struct sfi_cel_op *op,
                                          struct sfi_cel_value operand)
@@ -48,12 +49,12 @@ void sfi_cel_eval_select(struct sfi_cel_run *run, const struct sfi_cel_op *op,
     }
     for (uint32_t k = 0; k < sel.count && run->over == NULL; k++) {
         uint32_t row = sfi_cel_row_at(sel, k);
-        sfi_cel_store(run, op, sel, row,
-                      select_field(run, op, sfi_cel_box(run, op->args[0], row)));
+        sfi_cel_store(run, op, sel, row, select_field(run, op, sfi_cel_box(run, op->args[0], row)));
     }
 }
 
-/* ---- literals ---------------------------------------------------------------------------------------- */
+/* ---- literals
+ * ---------------------------------------------------------------------------------------- */
 
 /*
  * The value of element `i`, written as `value`; *skip: an optional one that holds nothing. An error
@@ -83,8 +84,7 @@ static struct sfi_cel_value make_list(struct sfi_cel_run *run, const struct sfi_
     list->count = 0;
     for (uint32_t i = 0; i < op->arg_count; i++) {
         bool skip;
-        struct sfi_cel_value value =
-            element(run, op, i, sfi_cel_box(run, op->args[i], row), &skip);
+        struct sfi_cel_value value = element(run, op, i, sfi_cel_box(run, op->args[i], row), &skip);
         if (value.kind == SFI_CEL_ERROR) {
             return value;
         }
@@ -132,8 +132,7 @@ static void eval_literal(struct sfi_cel_run *run, const struct sfi_cel_op *op,
     }
 }
 
-void sfi_cel_eval_list(struct sfi_cel_run *run, const struct sfi_cel_op *op,
-                       struct sfi_cel_sel sel)
+void sfi_cel_eval_list(struct sfi_cel_run *run, const struct sfi_cel_op *op, struct sfi_cel_sel sel)
 {
     eval_literal(run, op, sel, make_list);
 }
@@ -143,7 +142,8 @@ void sfi_cel_eval_map(struct sfi_cel_run *run, const struct sfi_cel_op *op, stru
     eval_literal(run, op, sel, make_map);
 }
 
-/* ---- messages ---------------------------------------------------------------------------------------- */
+/* ---- messages
+ * ---------------------------------------------------------------------------------------- */
 
 static struct sfi_cel_value make_time(struct sfi_cel_run *run, const struct sfi_cel_op *op,
                                       int64_t seconds, int64_t nanos)
@@ -154,10 +154,9 @@ static struct sfi_cel_value make_time(struct sfi_cel_run *run, const struct sfi_
                          seconds > SFI_CEL_SECONDS_MAX)) {
         return sfi_cel_fail(frame, SFI_CEL_OUT_OF_RANGE, "timestamp out of range");
     }
-    if (!is_timestamp &&
-        (nanos < -999999999 || nanos > 999999999 || seconds < -INT64_C(315576000000) ||
-         seconds > INT64_C(315576000000) || (seconds < 0 && nanos > 0) ||
-         (seconds > 0 && nanos < 0))) {
+    if (!is_timestamp && (nanos < -999999999 || nanos > 999999999 ||
+                          seconds < -INT64_C(315576000000) || seconds > INT64_C(315576000000) ||
+                          (seconds < 0 && nanos > 0) || (seconds > 0 && nanos < 0))) {
         return sfi_cel_fail(frame, SFI_CEL_OUT_OF_RANGE, "duration out of range");
     }
     return sfi_cel_time(is_timestamp ? SFI_CEL_TIMESTAMP : SFI_CEL_DURATION, seconds,
@@ -170,8 +169,7 @@ static struct sfi_cel_value make_time_message(struct sfi_cel_run *run, const str
     int64_t parts[2] = {0, 0}; /* seconds, nanos */
     for (uint32_t i = 0; i < op->arg_count; i++) {
         bool skip;
-        struct sfi_cel_value value =
-            element(run, op, i, sfi_cel_box(run, op->args[i], row), &skip);
+        struct sfi_cel_value value = element(run, op, i, sfi_cel_box(run, op->args[i], row), &skip);
         if (!skip && value.kind != SFI_CEL_INT) {
             return value.kind == SFI_CEL_ERROR
                        ? value
@@ -225,8 +223,7 @@ static struct sfi_cel_value make_wrapper(struct sfi_cel_run *run, const struct s
     struct sfi_cel_value result = zero_of(type);
     for (uint32_t i = 0; i < op->arg_count; i++) {
         bool skip;
-        struct sfi_cel_value value =
-            element(run, op, i, sfi_cel_box(run, op->args[i], row), &skip);
+        struct sfi_cel_value value = element(run, op, i, sfi_cel_box(run, op->args[i], row), &skip);
         if (skip) {
             continue;
         }
@@ -242,6 +239,5 @@ void sfi_cel_eval_message(struct sfi_cel_run *run, const struct sfi_cel_op *op,
                           struct sfi_cel_sel sel)
 {
     eval_literal(run, op, sel,
-                 op->list.message->kind == SFI_CEL_TYPE_WRAPPER ? make_wrapper
-                                                                : make_time_message);
+                 op->list.message->kind == SFI_CEL_TYPE_WRAPPER ? make_wrapper : make_time_message);
 }

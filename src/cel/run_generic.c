@@ -18,8 +18,7 @@ static struct sfi_cel_value call_one(struct sfi_cel_run *run, const struct sfi_c
                             op->arg_count);
 }
 
-void sfi_cel_call_rows(struct sfi_cel_run *run, const struct sfi_cel_op *op,
-                       struct sfi_cel_sel sel)
+void sfi_cel_call_rows(struct sfi_cel_run *run, const struct sfi_cel_op *op, struct sfi_cel_sel sel)
 {
     struct sfi_cel_value args[SFI_CEL_ARGS_MAX];
     for (uint32_t k = 0; k < sel.count; k++) {
@@ -34,8 +33,7 @@ void sfi_cel_call_rows(struct sfi_cel_run *run, const struct sfi_cel_op *op,
     }
 }
 
-void sfi_cel_eval_call(struct sfi_cel_run *run, const struct sfi_cel_op *op,
-                       struct sfi_cel_sel sel)
+void sfi_cel_eval_call(struct sfi_cel_run *run, const struct sfi_cel_op *op, struct sfi_cel_sel sel)
 {
     if (sfi_cel_eval_args(run, op, &sel)) {
         sfi_cel_call_rows(run, op, sel);

@@ -74,12 +74,11 @@ static struct sfi_cel_value bad_side(struct sfi_cel_run *run, const struct sfi_c
     if (value.kind == SFI_CEL_ERROR) {
         return value;
     }
-    return sfi_cel_fail_overload(
-        &run->frame,
-        op->eval == sfi_cel_eval_and ? "_&&_"
-        : op->eval == sfi_cel_eval_or ? "_||_"
-                                      : "_?_:_",
-        &value, 1);
+    return sfi_cel_fail_overload(&run->frame,
+                                 op->eval == sfi_cel_eval_and  ? "_&&_"
+                                 : op->eval == sfi_cel_eval_or ? "_||_"
+                                                               : "_?_:_",
+                                 &value, 1);
 }
 
 static void store_bool(struct sfi_cel_run *run, const struct sfi_cel_op *op, uint32_t row,
@@ -130,8 +129,8 @@ static void combine_all(uint8_t *out, const uint8_t *a, const uint8_t *b, uint32
     }
 }
 
-static void eval_logic(struct sfi_cel_run *run, const struct sfi_cel_op *op,
-                       struct sfi_cel_sel sel, enum side decides)
+static void eval_logic(struct sfi_cel_run *run, const struct sfi_cel_op *op, struct sfi_cel_sel sel,
+                       enum side decides)
 {
     const struct sfi_cel_op *left = op->args[0];
     const struct sfi_cel_op *right = op->args[1];
@@ -169,12 +168,12 @@ void sfi_cel_eval_or(struct sfi_cel_run *run, const struct sfi_cel_op *op, struc
     eval_logic(run, op, sel, SIDE_TRUE);
 }
 
-/* ---- ?: -------------------------------------------------------------------------------------------- */
+/* ---- ?:
+ * -------------------------------------------------------------------------------------------- */
 
 /* The branch's values at its rows become the operation's. */
-static void take_rows(struct sfi_cel_run *run, const struct sfi_cel_op *op,
-                      struct sfi_cel_sel all, const struct sfi_cel_op *branch,
-                      struct sfi_cel_sel sel)
+static void take_rows(struct sfi_cel_run *run, const struct sfi_cel_op *op, struct sfi_cel_sel all,
+                      const struct sfi_cel_op *branch, struct sfi_cel_sel sel)
 {
     const struct sfi_cel_vec *from = sfi_cel_vec_of(run, branch);
     bool is_wide = branch->rep >= SFI_CEL_REP_INT && branch->rep <= SFI_CEL_REP_DOUBLE;
@@ -193,24 +192,24 @@ static void take_rows(struct sfi_cel_run *run, const struct sfi_cel_op *op,
     }
 }
 
-#define BLEND(TYPE, X, Y)                                 \
-    do {                                                  \
-        TYPE *out = vec->own;                             \
-        const TYPE *x = then_vec->data;                   \
-        const TYPE *y = else_vec->data;                   \
-        for (uint32_t i = 0; i < count; i++) {            \
-            out[i] = cond[i] ? x[X] : y[Y];               \
-        }                                                 \
+#define BLEND(TYPE, X, Y)                           \
+    do {                                            \
+        __typeof__(TYPE) *out = vec->own;           \
+        const __typeof__(TYPE) *x = then_vec->data; \
+        const __typeof__(TYPE) *y = else_vec->data; \
+        for (uint32_t i = 0; i < count; i++) {      \
+            out[i] = cond[i] ? x[X] : y[Y];         \
+        }                                           \
     } while (0)
 
-#define BLEND_WIDE(X, Y)                                                  \
-    do {                                                                  \
-        uint64_t *out = vec->own;                                         \
-        const uint64_t *x = then_vec->data;                               \
-        const uint64_t *y = else_vec->data;                               \
-        for (uint32_t i = 0; i < count; i++) {                            \
-            out[i] = y[Y] ^ ((x[X] ^ y[Y]) & (uint64_t)-(int64_t)cond[i]); \
-        }                                                                 \
+#define BLEND_WIDE(X, Y)                                                     \
+    do {                                                                     \
+        uint64_t *out = vec->own;                                            \
+        const uint64_t *x = then_vec->data;                                  \
+        const uint64_t *y = else_vec->data;                                  \
+        for (uint32_t i = 0; i < count; i++) {                               \
+            out[i] = y[Y] ^ ((x[X] ^ y[Y]) & (uint64_t) - (int64_t)cond[i]); \
+        }                                                                    \
     } while (0)
 
 /* Both branches are there and fine: choose without a branch. false: not of such reps. */

@@ -7,7 +7,8 @@
 
 #include <string.h>
 
-/* ---- names --------------------------------------------------------------------------------------- */
+/* ---- names
+ * --------------------------------------------------------------------------------------- */
 
 void sfi_cel_eval_local(struct sfi_cel_run *run, const struct sfi_cel_op *op,
                         struct sfi_cel_sel sel)
@@ -35,8 +36,7 @@ void sfi_cel_eval_alias(struct sfi_cel_run *run, const struct sfi_cel_op *op,
     vec->is_uniform = target->is_uniform;
 }
 
-void sfi_cel_eval_bind(struct sfi_cel_run *run, const struct sfi_cel_op *op,
-                       struct sfi_cel_sel sel)
+void sfi_cel_eval_bind(struct sfi_cel_run *run, const struct sfi_cel_op *op, struct sfi_cel_sel sel)
 {
     struct sfi_cel_vec *vec = sfi_cel_vec_of(run, op);
     const struct sfi_cel_vec *body = sfi_cel_vec_of(run, op->args[1]);
@@ -53,7 +53,8 @@ void sfi_cel_eval_bind(struct sfi_cel_run *run, const struct sfi_cel_op *op,
     vec->is_uniform = body->is_uniform;
 }
 
-/* ---- blocks ---------------------------------------------------------------------------------------- */
+/* ---- blocks
+ * ---------------------------------------------------------------------------------------- */
 
 void sfi_cel_eval_block(struct sfi_cel_run *run, const struct sfi_cel_op *op,
                         struct sfi_cel_sel sel)
@@ -121,7 +122,8 @@ void sfi_cel_eval_entry(struct sfi_cel_run *run, const struct sfi_cel_op *op,
     }
 }
 
-/* ---- macros ------------------------------------------------------------------------------------------ */
+/* ---- macros
+ * ------------------------------------------------------------------------------------------ */
 
 /* One macro over the range of one row. */
 struct walk {
@@ -252,8 +254,8 @@ static struct sfi_cel_value collect_list(struct walk *walk)
             }
             continue;
         }
-        value = is_filter ? walk_test(walk, walk->op->loop.body)
-                          : walk_eval(walk, walk->op->loop.body);
+        value =
+            is_filter ? walk_test(walk, walk->op->loop.body) : walk_eval(walk, walk->op->loop.body);
         if (value.kind == SFI_CEL_ERROR) {
             return value;
         }
@@ -276,8 +278,7 @@ static bool add_entry(struct sfi_cel_run *run, struct entries *entries, struct s
 {
     if (entries->count == entries->room) {
         size_t room = entries->room * 2 + 8;
-        struct sfi_cel_entry *items =
-            sfi_cel_alloc_array(&run->frame.arena, room, sizeof *items);
+        struct sfi_cel_entry *items = sfi_cel_alloc_array(&run->frame.arena, room, sizeof *items);
         if (items == NULL) {
             sfi_cel_over_memory(run);
             return false;
@@ -368,8 +369,7 @@ static void store_loop(struct walk *walk, struct sfi_cel_sel sel, struct sfi_cel
     }
 }
 
-void sfi_cel_eval_loop(struct sfi_cel_run *run, const struct sfi_cel_op *op,
-                       struct sfi_cel_sel sel)
+void sfi_cel_eval_loop(struct sfi_cel_run *run, const struct sfi_cel_op *op, struct sfi_cel_sel sel)
 {
     if (!sfi_cel_eval_args(run, op, &sel)) {
         return;
@@ -382,7 +382,8 @@ void sfi_cel_eval_loop(struct sfi_cel_run *run, const struct sfi_cel_op *op,
     }
 }
 
-/* ---- optMap, optFlatMap -------------------------------------------------------------------------------- */
+/* ---- optMap, optFlatMap
+ * -------------------------------------------------------------------------------- */
 
 static struct sfi_cel_value opt_map_value(struct walk *walk)
 {

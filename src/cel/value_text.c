@@ -46,16 +46,34 @@ static size_t character_size(const char *text, size_t left)
     return size <= left && sfi_cel_utf8_valid(text, size) ? size : 0;
 }
 
+/* The escape of a character that has one; NULL. */
+static const char *escape_of(unsigned char c)
+{
+    switch (c) {
+    case '"':
+        return "\\\"";
+    case '\\':
+        return "\\\\";
+    case '\n':
+        return "\\n";
+    case '\r':
+        return "\\r";
+    case '\t':
+        return "\\t";
+    default:
+        return NULL;
+    }
+}
+
 static void put_quoted(struct writer *writer, const char *text, size_t size, bool is_bytes)
 {
     put_text(writer, is_bytes ? "b\"" : "\"");
     for (size_t i = 0; i < size && !writer->full;) {
         unsigned char c = (unsigned char)text[i];
+        const char *escape = escape_of(c);
         size_t length = is_bytes ? c < 0x80 : character_size(text + i, size - i);
-        if (c == '"' || c == '\\') {
-            put(writer, c == '"' ? "\\\"" : "\\\\", 2);
-        } else if (c == '\n' || c == '\r' || c == '\t') {
-            put(writer, c == '\n' ? "\\n" : c == '\r' ? "\\r" : "\\t", 2);
+        if (escape != NULL) {
+            put_text(writer, escape);
         } else if (c < 0x20 || c == 0x7F || (length == 0 && is_bytes)) {
             put_hex(writer, c);
         } else if (length == 0) {

@@ -204,6 +204,7 @@ static shardy_status load_first(shardy_reader *reader, const shardy_reader_optio
         SFI_TRY(
             sfi_fail(err, SHARDY_READER_STATE, "CURRENT pointer not found below %s", reader->url));
     }
+    reader->pointer_us = ref.published_at_us;
     st = load_snapshot(reader, &ref, NULL, snapshot, err);
     if (st == SHARDY_MANIFEST && !reader->pinned && !reader->no_fallback) {
         reader->pointer_etag[0] = '\0'; /* what it names is not what is served */
@@ -392,6 +393,38 @@ static shardy_status follow(shardy_reader *reader, shardy_snapshot *before,
     return SHARDY_OK;
 }
 
+/*
+ * Every publish and every rollback writes a later time than it replaces, so an earlier one is a
+ * stale read: nothing follows it. One that stays was written with a slow clock, or put back by
+ * hand, and is followed in the end.
+ */
+static bool is_stale_read(shardy_reader *reader, const shardy_snapshot *before,
+                          const struct sfi_ref *ref)
+{
+    uint64_t now = sfi_monotonic_us();
+    if (ref->published_at_us >= reader->pointer_us) {
+        reader->older_since_us = 0;
+        return false;
+    }
+    reader->older_since_us = reader->older_since_us ? reader->older_since_us : now;
+    if (now - reader->older_since_us >= SFI_STALE_POINTER_MS * UINT64_C(1000)) {
+        return false;
+    }
+    sfi_log(&reader->observer, SHARDY_LOG_WARNING, "reader", "reader_refresh_stale_pointer",
+            SFI_FIELDS(sfi_field_str("manifest_ref", before->ref),
+                       sfi_field_str("stale_manifest_ref", ref->ref)));
+    report_refresh(reader, before->ref, before->ref, false);
+    return true;
+}
+
+/* `current` follows this pointer from here on. */
+static void keep_pointer(shardy_reader *reader, const struct sfi_ref *ref, const char *etag)
+{
+    memcpy(reader->pointer_etag, etag, sizeof reader->pointer_etag);
+    reader->pointer_us = ref->published_at_us;
+    reader->older_since_us = 0;
+}
+
 static shardy_status refresh(shardy_reader *reader, shardy_snapshot *before, bool *changed,
                              shardy_error *err)
 {
@@ -406,19 +439,22 @@ static shardy_status refresh(shardy_reader *reader, shardy_snapshot *before, boo
     etag[0] = replaced ? '\0' : etag[0]; /* open the same snapshot anew */
     SFI_TRY(load_pointer(reader, etag, &unchanged, &ref, &found, err));
     if (unchanged) {
+        reader->older_since_us = 0;
         report_refresh(reader, before->ref, before->ref, false);
     } else if (!found) {
         sfi_log(&reader->observer, SHARDY_LOG_ERROR, "reader", "reader_refresh_current_not_found",
                 SFI_FIELDS(sfi_field_str("s3_prefix", reader->url)));
         st = sfi_fail(err, SHARDY_READER_STATE, "CURRENT pointer not found below %s during refresh",
                       reader->url);
+    } else if (is_stale_read(reader, before, &ref)) {
+        goto out;
     } else if (strcmp(ref.ref, before->ref) == 0 && !replaced) {
-        memcpy(reader->pointer_etag, etag, sizeof etag);
+        keep_pointer(reader, &ref, etag);
         report_refresh(reader, before->ref, ref.ref, false);
     } else {
         st = follow(reader, before, &ref, changed, err);
         if (*changed) {
-            memcpy(reader->pointer_etag, etag, sizeof etag);
+            keep_pointer(reader, &ref, etag);
         }
     }
 out:

@@ -106,14 +106,14 @@ static void check_process(struct sfi_remote *remote)
 void sfi_remote_lock(struct sfi_remote *remote)
 {
     check_process(remote);
+    pthread_rwlock_wrlock(&remote->lock); /* first, as in base/fork.c */
     sfi_fork_forbid();
-    pthread_rwlock_wrlock(&remote->lock);
 }
 
 void sfi_remote_unlock(struct sfi_remote *remote)
 {
-    pthread_rwlock_unlock(&remote->lock);
     sfi_fork_allow();
+    pthread_rwlock_unlock(&remote->lock);
 }
 
 void sfi_remote_lock_shared(struct sfi_remote *remote)

@@ -230,15 +230,22 @@ static shardy_status complete_body(const struct sfi_s3_upload *upload, struct sf
     return sfi_buf_status(body, "list of parts", err);
 }
 
-/* "...-5" for an object of five parts; other servers have other ETags, which say nothing. */
-static bool fits_parts(const char *etag, unsigned count)
+/* "...-5" for an object of five parts; false when it is of another form, which says nothing. */
+static bool names_parts(const char *etag, unsigned long *count)
 {
     const char *dash = strrchr(etag, '-');
     size_t digits = dash ? strspn(dash + 1, "0123456789") : 0;
     if (!digits || (dash[1 + digits] && dash[1 + digits] != '"')) {
-        return true;
+        return false;
     }
-    return strtoul(dash + 1, NULL, 10) == count;
+    *count = strtoul(dash + 1, NULL, 10);
+    return true;
+}
+
+static bool fits_parts(const char *etag, unsigned count)
+{
+    unsigned long parts = 0;
+    return !names_parts(etag, &parts) || parts == count;
 }
 
 /* The ETag that S3 makes of the parts' MD5s; false when theirs are something else. */
@@ -267,12 +274,25 @@ static bool expected_etag(const struct sfi_s3_upload *upload, char out[SFI_ETAG_
     return ok;
 }
 
-/* Headers have quotes around ETags, answers in XML may have none. false: one of them is missing. */
-static bool etags_differ(const char *a, const char *b)
+/* An ETag without quotes, which answers in XML may lack, and without the mark of proxies that
+ * compress: "W/". */
+static struct sfi_bytes bare_etag(const char *etag)
 {
-    size_t a_size = strcspn(a += *a == '"', "\"");
-    size_t b_size = strcspn(b += *b == '"', "\"");
-    return a_size && b_size && (a_size != b_size || memcmp(a, b, a_size) != 0);
+    etag += etag[0] == 'W' && etag[1] == '/' ? 2 : 0;
+    etag += *etag == '"';
+    return (struct sfi_bytes){(const uint8_t *)etag, strcspn(etag, "\"")};
+}
+
+/*
+ * Whether HEAD tells of another object than the one that was completed. Only servers that name
+ * ETags as S3 does are taken at their word: others have them in two forms, or not at all.
+ */
+static bool etags_differ(const char *named, const char *found, unsigned count)
+{
+    unsigned long parts = 0;
+    struct sfi_bytes bare = bare_etag(found);
+    return bare.size && names_parts(named, &parts) && parts == count &&
+           sfi_bytes_compare(bare_etag(named), bare) != 0;
 }
 
 /* Whether the object may be what was sent; `named` is the ETag in the answer to completing. */
@@ -285,7 +305,7 @@ static bool is_sent(const struct sfi_s3_upload *upload, shardy_status completed,
     }
     switch (completed) {
     case SHARDY_OK:
-        return !etags_differ(named, etag);
+        return !etags_differ(named, etag, upload->part_count);
     case SHARDY_UNKNOWN:
         return fits_parts(etag, upload->part_count);
     default: /* refused, but a proxy may have sent it twice */

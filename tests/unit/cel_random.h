@@ -80,14 +80,30 @@ static void cel_random_fill(struct cel_random *r, const char *form, int depth)
 static void cel_random_leaf(struct cel_random *r, enum cel_random_type type)
 {
     static const char *const bools[] = {"true", "false", "b", "b", "b"};
-    static const char *const ints[] = {"0", "1", "2", "7", "-1", "10", "64", "1000003",
-                                       "9223372036854775807", "-9223372036854775808", "i", "j",
-                                       "k", "i", "j", "i", "absent"};
-    static const char *const uints[] = {"0u", "1u", "3u", "64u", "1000u", "18446744073709551615u",
-                                        "9223372036854775808u", "u", "v", "u", "u"};
+    static const char *const ints[] = {"0",
+                                       "1",
+                                       "2",
+                                       "7",
+                                       "-1",
+                                       "10",
+                                       "64",
+                                       "1000003",
+                                       "9223372036854775807",
+                                       "-9223372036854775808",
+                                       "i",
+                                       "j",
+                                       "k",
+                                       "i",
+                                       "j",
+                                       "i",
+                                       "absent"};
+    static const char *const uints[] = {
+        "0u", "1u", "3u", "64u", "1000u", "18446744073709551615u", "9223372036854775808u",
+        "u",  "v",  "u",  "u"};
     static const char *const doubles[] = {"0.0", "-0.5", "1e308", "2.5", "9.3e18", "d", "f", "d"};
-    static const char *const strings[] = {"''", "'eu'", "'us'", "'a longer text than sixteen'",
-                                          "'12'", "'h\\u00e9'", "s", "t", "n", "s", "t"};
+    static const char *const strings[] = {
+        "''", "'eu'", "'us'", "'a longer text than sixteen'", "'12'", "'h\\u00e9'", "s", "t",
+        "n",  "s",    "t"};
     static const char *const bytes[] = {"b''", "b'eu'", "b'\\xff\\x00'", "y", "y"};
     static const char *const times[] = {"ts", "tn", "ts", "timestamp('2024-03-31$T01:30:00Z')",
                                         "timestamp('0001-01-01$T00:00:00Z')"};
@@ -181,54 +197,139 @@ static void cel_random_dyn(struct cel_random *r, enum cel_random_type type, int 
 {
     static const char *const forms[CEL_RANDOM_TYPES] = {
         "(x == dyn($S))", "(dyn($I) + x == 3 ? 1 : 2)", "uint(x)", "double(x)",
-        "string(x)",     "bytes(string(x))",          "ts",      "[size(x)]"};
+        "string(x)",      "bytes(string(x))",           "ts",      "[size(x)]"};
     r->has_dyn = true;
     cel_random_fill(r, forms[type], depth);
 }
 
 static void cel_random_any(struct cel_random *r, enum cel_random_type type, int depth)
 {
-    static const char *const bools[] = {
-        "($B && $B)", "($B || $B)", "($B && $B)", "($B || $B)", "!$B", "($B == $B)", "($I < $I)", "($I == $I)",
-        "($I >= $I)", "($I != $I)", "($U < $U)", "($U > $U)", "($D < $D)", "($D <= $D)", "($D == $D)", "($S == $S)",
-        "($S != $S)", "($S < $S)", "($S >= $S)", "($Y == $Y)", "($Y < $Y)", "($T < $T)", "($T == $T)",
-        "$S.startsWith($S)", "$S.endsWith($S)", "$S.contains($S)", "($S in ['eu', 'us', 'apac', ''])",
-        "($S in ['a longer text than sixteen', 'eu', s])", "($I in [1, 2, 3, 7, -1])", "($I in $L)",
-        "($U in [1u, 64u])", "$S.matches('^[a-e]+')", "('eu' == $S)", "($S != 'us')",
-        "($B ? $B : $B)", "($L == $L)", "($I in {1: 2, 7: 3})", "has({'a': 1}.a)", "bool($S)"};
+    static const char *const bools[] = {"($B && $B)",
+                                        "($B || $B)",
+                                        "($B && $B)",
+                                        "($B || $B)",
+                                        "!$B",
+                                        "($B == $B)",
+                                        "($I < $I)",
+                                        "($I == $I)",
+                                        "($I >= $I)",
+                                        "($I != $I)",
+                                        "($U < $U)",
+                                        "($U > $U)",
+                                        "($D < $D)",
+                                        "($D <= $D)",
+                                        "($D == $D)",
+                                        "($S == $S)",
+                                        "($S != $S)",
+                                        "($S < $S)",
+                                        "($S >= $S)",
+                                        "($Y == $Y)",
+                                        "($Y < $Y)",
+                                        "($T < $T)",
+                                        "($T == $T)",
+                                        "$S.startsWith($S)",
+                                        "$S.endsWith($S)",
+                                        "$S.contains($S)",
+                                        "($S in ['eu', 'us', 'apac', ''])",
+                                        "($S in ['a longer text than sixteen', 'eu', s])",
+                                        "($I in [1, 2, 3, 7, -1])",
+                                        "($I in $L)",
+                                        "($U in [1u, 64u])",
+                                        "$S.matches('^[a-e]+')",
+                                        "('eu' == $S)",
+                                        "($S != 'us')",
+                                        "($B ? $B : $B)",
+                                        "($L == $L)",
+                                        "($I in {1: 2, 7: 3})",
+                                        "has({'a': 1}.a)",
+                                        "bool($S)"};
     static const char *const ints[] = {
-        "($I + $I)", "($I - $I)", "($I * $I)", "($I / $I)", "($I % $I)", "($I % 7)", "($I % 64)", "($I / -3)",
-        "($I / 1000003)", "($I % -9223372036854775807)", "-($I)", "size($S)", "size($Y)", "size($L)",
-        "int($U)", "int($D)", "int($S)", "int($T)", "($B ? $I : $I)", "($B ? 1 : 0)", "$L[$I]",
-        "[10, 20, 30][$I]", "{'eu': 1, 'us': 2}[$S]", "$T.getHours('Europe/Berlin')", "$T.getHours()",
-        "$T.getMinutes('+05:30')", "$T.getSeconds()", "$T.getDayOfWeek('America/New_York')",
-        "$T.getFullYear()", "$T.getMonth('Asia/Kolkata')", "$T.getDate()", "$T.getDayOfMonth()",
-        "$T.getDayOfYear('Europe/Berlin')", "$T.getMilliseconds()", "$T.getHours('no/where')",
-        "$T.getHours($S)", "optional.of($I).orValue($I)", "[$I][?$I].orValue(3)",
+        "($I + $I)",
+        "($I - $I)",
+        "($I * $I)",
+        "($I / $I)",
+        "($I % $I)",
+        "($I % 7)",
+        "($I % 64)",
+        "($I / -3)",
+        "($I / 1000003)",
+        "($I % -9223372036854775807)",
+        "-($I)",
+        "size($S)",
+        "size($Y)",
+        "size($L)",
+        "int($U)",
+        "int($D)",
+        "int($S)",
+        "int($T)",
+        "($B ? $I : $I)",
+        "($B ? 1 : 0)",
+        "$L[$I]",
+        "[10, 20, 30][$I]",
+        "{'eu': 1, 'us': 2}[$S]",
+        "$T.getHours('Europe/Berlin')",
+        "$T.getHours()",
+        "$T.getMinutes('+05:30')",
+        "$T.getSeconds()",
+        "$T.getDayOfWeek('America/New_York')",
+        "$T.getFullYear()",
+        "$T.getMonth('Asia/Kolkata')",
+        "$T.getDate()",
+        "$T.getDayOfMonth()",
+        "$T.getDayOfYear('Europe/Berlin')",
+        "$T.getMilliseconds()",
+        "$T.getHours('no/where')",
+        "$T.getHours($S)",
+        "optional.of($I).orValue($I)",
+        "[$I][?$I].orValue(3)",
         "cel.block([$I, cel.index(0) + 1], cel.index(1) * cel.index(0))",
-        "{'a': $I}.?b.orValue($I)", "optional.of($I).optMap(z, z + 1).value()", "int($I)"};
-    static const char *const uints[] = {
-        "($U + $U)", "($U - $U)", "($U * $U)", "($U / $U)", "($U % $U)", "($U % 64u)", "($U / 7u)",
-        "($U % 9223372036854775809u)", "uint($I)", "uint($D)", "uint($S)", "shard_hash($I)",
-        "shard_hash($S)", "shard_hash($Y)", "shard_hash($U)", "shard_hash($S + ':' + $S)",
-        "(shard_hash($S + string($I)) % 8u)", "($B ? $U : $U)"};
-    static const char *const doubles[] = {"($D + $D)", "($D - $D)", "($D * $D)", "($D / $D)", "-($D)",
-                                          "double($I)", "double($U)", "double($S)", "($B ? $D : $D)"};
+        "{'a': $I}.?b.orValue($I)",
+        "optional.of($I).optMap(z, z + 1).value()",
+        "int($I)"};
+    static const char *const uints[] = {"($U + $U)",
+                                        "($U - $U)",
+                                        "($U * $U)",
+                                        "($U / $U)",
+                                        "($U % $U)",
+                                        "($U % 64u)",
+                                        "($U / 7u)",
+                                        "($U % 9223372036854775809u)",
+                                        "uint($I)",
+                                        "uint($D)",
+                                        "uint($S)",
+                                        "shard_hash($I)",
+                                        "shard_hash($S)",
+                                        "shard_hash($Y)",
+                                        "shard_hash($U)",
+                                        "shard_hash($S + ':' + $S)",
+                                        "(shard_hash($S + string($I)) % 8u)",
+                                        "($B ? $U : $U)"};
+    static const char *const doubles[] = {"($D + $D)",  "($D - $D)",  "($D * $D)",
+                                          "($D / $D)",  "-($D)",      "double($I)",
+                                          "double($U)", "double($S)", "($B ? $D : $D)"};
     static const char *const strings[] = {
-        "($S + $S)", "($S + ':' + $S)", "($S + $S + string($I))", "string($I)", "string($U)", "string($D)",
-        "string($B)", "string($T)", "(string($I) + '/' + string($U))", "($B ? $S : $S)", "string($Y)",
-        "('a' + 'b' + $S + 'c' + 'd')", "$S.lowerAscii()", "$S.substring($I)"};
+        "($S + $S)",       "($S + ':' + $S)", "($S + $S + string($I))",
+        "string($I)",      "string($U)",      "string($D)",
+        "string($B)",      "string($T)",      "(string($I) + '/' + string($U))",
+        "($B ? $S : $S)",  "string($Y)",      "('a' + 'b' + $S + 'c' + 'd')",
+        "$S.lowerAscii()", "$S.substring($I)"};
     static const char *const bytes[] = {"($Y + $Y)", "bytes($S)", "($B ? $Y : $Y)"};
-    static const char *const times[] = {"($B ? $T : $T)", "($T + duration('36h'))", "timestamp($I)"};
-    static const char *const lists[] = {"($L + $L)", "[$I, $I]", "($B ? $L : $L)", "[$I, ?optional.of($I)]"};
+    static const char *const times[] = {"($B ? $T : $T)", "($T + duration('36h'))",
+                                        "timestamp($I)"};
+    static const char *const lists[] = {"($L + $L)", "[$I, $I]", "($B ? $L : $L)",
+                                        "[$I, ?optional.of($I)]"};
     static const struct {
         const char *const *forms;
         unsigned count;
     } all[CEL_RANDOM_TYPES] = {
-        {bools, sizeof bools / sizeof bools[0]},       {ints, sizeof ints / sizeof ints[0]},
-        {uints, sizeof uints / sizeof uints[0]},       {doubles, sizeof doubles / sizeof doubles[0]},
-        {strings, sizeof strings / sizeof strings[0]}, {bytes, sizeof bytes / sizeof bytes[0]},
-        {times, sizeof times / sizeof times[0]},       {lists, sizeof lists / sizeof lists[0]},
+        {bools, sizeof bools / sizeof bools[0]},
+        {ints, sizeof ints / sizeof ints[0]},
+        {uints, sizeof uints / sizeof uints[0]},
+        {doubles, sizeof doubles / sizeof doubles[0]},
+        {strings, sizeof strings / sizeof strings[0]},
+        {bytes, sizeof bytes / sizeof bytes[0]},
+        {times, sizeof times / sizeof times[0]},
+        {lists, sizeof lists / sizeof lists[0]},
     };
     if (depth <= 0 || r->size > CEL_RANDOM_SIZE / 4 || cel_random_pick(r, 6) == 0) {
         cel_random_leaf(r, type);

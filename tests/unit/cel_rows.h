@@ -33,14 +33,12 @@ enum {
 };
 
 static const struct sfi_cel_variable cel_rows_variables[CEL_COL_COUNT] = {
-    {"i", &sfi_cel_type_int},        {"j", &sfi_cel_type_int},
-    {"k", &sfi_cel_type_int},        {"u", &sfi_cel_type_uint},
-    {"v", &sfi_cel_type_uint},       {"d", &sfi_cel_type_double},
-    {"f", &sfi_cel_type_double},     {"b", &sfi_cel_type_bool},
-    {"s", &sfi_cel_type_string},     {"t", &sfi_cel_type_string},
-    {"n", &sfi_cel_type_string},     {"y", &sfi_cel_type_bytes},
-    {"ts", &sfi_cel_type_timestamp}, {"tn", &sfi_cel_type_timestamp},
-    {"x", &sfi_cel_type_dyn},        {"absent", &sfi_cel_type_int},
+    {"i", &sfi_cel_type_int},        {"j", &sfi_cel_type_int},        {"k", &sfi_cel_type_int},
+    {"u", &sfi_cel_type_uint},       {"v", &sfi_cel_type_uint},       {"d", &sfi_cel_type_double},
+    {"f", &sfi_cel_type_double},     {"b", &sfi_cel_type_bool},       {"s", &sfi_cel_type_string},
+    {"t", &sfi_cel_type_string},     {"n", &sfi_cel_type_string},     {"y", &sfi_cel_type_bytes},
+    {"ts", &sfi_cel_type_timestamp}, {"tn", &sfi_cel_type_timestamp}, {"x", &sfi_cel_type_dyn},
+    {"absent", &sfi_cel_type_int},
 };
 
 /* Buffers stay where they are: the struct is not copied. */
@@ -82,9 +80,8 @@ static int64_t cel_rows_int(uint64_t *seed)
 
 static size_t cel_rows_text(uint64_t *seed, char *out, bool is_bytes)
 {
-    static const char *const texts[] = {"",     "eu",      "us", "apac", "12",
-                                        "true", "h\xc3\xa9", "a", "a longer text than sixteen",
-                                        "x"};
+    static const char *const texts[] = {
+        "", "eu", "us", "apac", "12", "true", "h\xc3\xa9", "a", "a longer text than sixteen", "x"};
     uint64_t r = cel_random_next(seed);
     size_t size = r % 4 == 0 ? (size_t)(r >> 8) % 70 : strlen(texts[r / 4 % 10]);
     if (r % 4 != 0) {
@@ -153,7 +150,7 @@ static void cel_rows_texts(struct cel_rows *rows, size_t row, uint64_t *seed)
 
 static void cel_rows_others(struct cel_rows *rows, size_t row, uint64_t *seed)
 {
-    static const int64_t seconds[] = {0,          1711846799, 1711846800,   1729990800, -1,
+    static const int64_t seconds[] = {0,          1711846799,   1711846800,   1729990800, -1,
                                       1700000000, 253402300799, -62135596800, 1735689600};
     struct sfi_cel_value *cells = rows->cells[row];
     uint64_t r = cel_random_next(seed);
@@ -166,9 +163,9 @@ static void cel_rows_others(struct cel_rows *rows, size_t row, uint64_t *seed)
         sfi_cel_time(SFI_CEL_TIMESTAMP, whole, (int32_t)(micros - whole * 1000000) * 1000);
     rows->wide[3][row] = nanos;
     whole = nanos / 1000000000 - (nanos % 1000000000 < 0);
-    cells[CEL_COL_TN] = sfi_cel_time(
-        SFI_CEL_TIMESTAMP, whole,
-        (int32_t)(uint32_t)((uint64_t)nanos - (uint64_t)whole * UINT64_C(1000000000)));
+    cells[CEL_COL_TN] =
+        sfi_cel_time(SFI_CEL_TIMESTAMP, whole,
+                     (int32_t)(uint32_t)((uint64_t)nanos - (uint64_t)whole * UINT64_C(1000000000)));
     rows->x[row] = r % 3 == 0   ? sfi_cel_int((int64_t)(r >> 56))
                    : r % 3 == 1 ? cells[CEL_COL_S]
                                 : cells[CEL_COL_D];
@@ -194,9 +191,7 @@ static void cel_rows_layouts(struct cel_rows *rows)
         [CEL_COL_T] = {.layout = SFI_CEL_LAYOUT_VAR64,
                        .values = rows->t,
                        .offsets = rows->t_offsets},
-        [CEL_COL_N] = {.layout = SFI_CEL_LAYOUT_U8,
-                       .values = rows->n,
-                       .dictionary = &rows->words},
+        [CEL_COL_N] = {.layout = SFI_CEL_LAYOUT_U8, .values = rows->n, .dictionary = &rows->words},
         [CEL_COL_Y] = {.layout = SFI_CEL_LAYOUT_VAR32,
                        .values = rows->y,
                        .offsets = rows->y_offsets},
@@ -210,9 +205,8 @@ static void cel_rows_layouts(struct cel_rows *rows)
         [CEL_COL_ABSENT] = {.layout = SFI_CEL_LAYOUT_MISSING},
     };
     memcpy(rows->columns, columns, sizeof columns);
-    rows->words = (struct sfi_cel_column){.layout = SFI_CEL_LAYOUT_VAR32,
-                                          .values = cel_rows_words,
-                                          .offsets = cel_rows_word_offsets};
+    rows->words = (struct sfi_cel_column){
+        .layout = SFI_CEL_LAYOUT_VAR32, .values = cel_rows_words, .offsets = cel_rows_word_offsets};
 }
 
 /* New random cells; about every third set has no nulls at all. */

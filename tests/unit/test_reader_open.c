@@ -2,6 +2,8 @@
  * test_reader_open.c - which manifest and which shards a reader opens: missing pointer, pins,
  * fallback, refresh, relocation, and damaged, missing or foreign shards.
  */
+#include "base/limits.h"
+#include "reader/reader_internal.h"
 #include "snapshot_sample.h"
 
 struct place {
@@ -403,6 +405,76 @@ static void test_recovery(void **state)
     shardy_reader_free(reader);
 }
 
+/* Make what the other snapshot has current, by a rollback. */
+static void roll_back(shardy_reader *reader, const char *ref)
+{
+    const struct sfi_publish_options plain = {0};
+    struct sfi_publish_result result;
+    struct sfi_manifest_store *manifests = reader->manifests;
+    snap_ok(manifests->ops->set_current(manifests, ref, &plain, &result, err));
+    sfi_publish_result_clear(&result);
+}
+
+/* N11: a store that answers with an older pointer takes nobody back; a rollback does. */
+static void test_stale_pointer(void **state)
+{
+    struct place *place = *state;
+    bool changed = true;
+    char file[600];
+    size_t size;
+    snprintf(file, sizeof file, "%s/_CURRENT", place->path);
+    one_row(&place->table, "one");
+    publish(place, &place->table, 2, "one");
+    uint8_t *stale = snap_read_file(file, &size);
+    shardy_reader *older = open_with(place, SHARDY_OPEN_LAZY);
+    one_row(&place->table, "two");
+    publish(place, &place->table, 2, "two");
+    shardy_reader *reader = open_with(place, SHARDY_OPEN_LAZY);
+    for (unsigned round = 0; round < 2; round++) {
+        size_t now_size;
+        uint8_t *now = snap_read_file(file, &now_size);
+        snap_write_file(file, stale, size);
+        for (unsigned again = 0; again < 3; again++) {
+            snap_ok(shardy_reader_refresh(reader, &changed, err));
+            assert_false(changed);
+            value_is(reader, "k", "two");
+        }
+        snap_write_file(file, now, now_size);
+        snap_ok(shardy_reader_refresh(reader, &changed, err));
+        assert_false(changed);
+        assert_int_equal(reader->older_since_us, 0); /* counts anew */
+        free(now);
+    }
+    roll_back(reader, older->current->ref);
+    snap_ok(shardy_reader_refresh(reader, &changed, err));
+    assert_true(changed);
+    value_is(reader, "k", "one");
+    snap_ok(shardy_reader_refresh(older, &changed, err)); /* the same snapshot, a later pointer */
+    assert_false(changed);
+    snap_write_file(file, stale, size);
+    snap_ok(shardy_reader_refresh(reader, &changed, err));
+    assert_false(changed);
+    one_row(&place->table, "three");
+    publish(place, &place->table, 2, "three");
+    snap_ok(shardy_reader_refresh(reader, &changed, err));
+    assert_true(changed);
+    value_is(reader, "k", "three");
+
+    /* One that stays is no stale read. */
+    snap_write_file(file, stale, size);
+    snap_ok(shardy_reader_refresh(reader, &changed, err));
+    assert_false(changed);
+    reader->older_since_us -= SFI_STALE_POINTER_MS * UINT64_C(1000);
+    snap_ok(shardy_reader_refresh(reader, &changed, err));
+    assert_true(changed);
+    value_is(reader, "k", "one");
+    snap_ok(shardy_reader_refresh(reader, &changed, err));
+    assert_false(changed);
+    free(stale);
+    shardy_reader_free(older);
+    shardy_reader_free(reader);
+}
+
 /* A refresh keeps shards that the new manifest has unchanged: they need not exist any more. */
 static void test_reuse(void **state)
 {
@@ -450,7 +522,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(test_missing_pointer), CASE(test_pins),       CASE(test_fallback),
-        CASE(test_refresh),         CASE(test_relocation), CASE(test_hostile_urls),
+        CASE(test_refresh),         CASE(test_stale_pointer),         CASE(test_relocation), CASE(test_hostile_urls),
         CASE(test_damage),          CASE(test_recovery),   CASE(test_reuse),
     };
     return cmocka_run_group_tests_name("reader_open", tests, NULL, NULL);

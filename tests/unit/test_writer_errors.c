@@ -3,6 +3,8 @@
  * too little memory; and the names and custom fields that it puts into the manifest.
  */
 #include "snapshot_sample.h"
+#include "store/store_fault.h"
+#include "writer/writer_internal.h"
 
 struct place {
     char path[256];
@@ -337,6 +339,56 @@ static void test_no_memory(void **state)
     snap_clear(&table);
 }
 
+/* ---- lost answers ---------------------------------------------------------------------------- */
+
+struct lost {
+    const char *shard; /* part of the key */
+    enum sfi_fault fault;
+    atomic_uint met;
+};
+
+static enum sfi_fault lose_commit(void *arg, const char *operation, const char *key)
+{
+    struct lost *lost = arg;
+    bool meets = strcmp(operation, "upload.commit") == 0 && strstr(key, lost->shard);
+    atomic_fetch_add(&lost->met, meets);
+    return meets ? lost->fault : SFI_FAULT_NONE;
+}
+
+/* Whether a shard is stored is unknown: the build has failed, tells which one, and leaves nothing,
+ * whether it was stored or not. */
+static void test_unknown_shard(void **state)
+{
+    static const enum sfi_fault faults[] = {SFI_FAULT_APPLY_THEN_LOSE, SFI_FAULT_LOSE};
+    struct place *place = *state;
+    snap_fill_table(&place->table, 400, 40, 1);
+    for (size_t i = 0; i < COUNT_OF(faults); i++) {
+        struct lost lost = {.shard = "db=00002/", .fault = faults[i]};
+        shardy_writer_options options = snap_options(place->url, &place->table, 4);
+        shardy_writer *writer = NULL;
+        struct sfi_store *store = NULL;
+        shardy_build_result result = {0};
+        shardy_error error = SHARDY_ERROR_INIT;
+        options.threads = 1 + (unsigned)i;
+        snap_ok(shardy_writer_open(&options, &writer, err));
+        snap_ok(sfi_store_fault_open(writer->store, lose_commit, &lost, &store, err));
+        sfi_store_release(writer->store);
+        writer->store = store;
+        snap_ok(snap_feed_all(writer, &place->table, SNAP_MIXED, err));
+        assert_int_equal(shardy_writer_finish(writer, &result, &error), SHARDY_STORE);
+        assert_int_equal(error.status, SHARDY_STORE);
+        assert_non_null(strstr(error.message, "shard 2: "));
+        assert_non_null(strstr(error.message, "db=00002/"));
+        assert_non_null(strstr(error.message, "nothing was published"));
+        assert_int_equal(atomic_load(&lost.met), 1);
+        assert_false(result.published);
+        assert_null(result.manifest_ref);
+        shardy_build_result_clear(&result);
+        shardy_writer_free(writer);
+        assert_int_equal(snap_count_files(place->path), 0); /* no pointer, no manifest, no shard */
+    }
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -344,7 +396,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(test_bad_rows),    CASE(test_bad_batches), CASE(test_malformed_batches),
         CASE(test_bad_options), CASE(test_names),       CASE(test_custom_fields),
-        CASE(test_no_memory),
+        CASE(test_no_memory),   CASE(test_unknown_shard),
     };
     install_failing_allocator();
     return cmocka_run_group_tests_name("writer_errors", tests, NULL, NULL);

@@ -550,5 +550,6 @@ int main(void)
         CASE(test_store_failures),  CASE(test_no_memory),    CASE(test_workers),
     };
     install_failing_allocator();
+    use_fast_folders();
     return cmocka_run_group_tests_name("writer_ordered", tests, NULL, NULL);
 }
