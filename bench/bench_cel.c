@@ -280,16 +280,21 @@ static double scalar_ns(struct bench *bench, shardy_cel *cel, uint64_t rows, uin
     bool is_text = bench->now->num_dbs == 0;
     double begun = bench_now();
 
+    /* A context is made once and filled in for each row, as a program would do it. */
+    shardy_context_entry key = {"key", shardy_cel_int(0)};
+    shardy_context_entry texts[2] = {{"tenant", shardy_cel_string("", 0)},
+                                     {"tier", shardy_cel_int(0)}};
+    shardy_context context = {is_text ? texts : &key, is_text ? 2 : 1};
+
     *digest = 0;
     for (uint64_t row = 0; row < rows; row++) {
         int64_t at = (int64_t)row;
-        shardy_context_entry entries[2] = {{"key", shardy_cel_int(bench->data.key[at])}};
-        shardy_context context = {entries, 1};
 
         if (is_text) {
-            entries[0] = (shardy_context_entry){"tenant", text_value(&bench->data.tenant, at)};
-            entries[1] = (shardy_context_entry){"tier", shardy_cel_int(bench->data.tier[at])};
-            context.count = 2;
+            texts[0].value = text_value(&bench->data.tenant, at);
+            texts[1].value.integer = bench->data.tier[at];
+        } else {
+            key.value.integer = bench->data.key[at];
         }
         if (shardy_cel_evaluate(cel, &context, &result, &err) != SHARDY_OK) {
             bench_die("%s", err.message);

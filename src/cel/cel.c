@@ -243,6 +243,18 @@ static shardy_status new_worker(const shardy_cel *cel, size_t rows, struct sfi_c
     return SHARDY_OK;
 }
 
+/* A slot for a new worker; NULL: all are claimed. */
+static struct sfi_cel_slot *claim(struct sfi_cel_slot *slots, unsigned at)
+{
+    for (unsigned i = 0; i < SFI_CEL_POOL; i++) {
+        struct sfi_cel_slot *slot = &slots[(at + i) % SFI_CEL_POOL];
+        if (!atomic_exchange_explicit(&slot->claimed, true, memory_order_relaxed)) {
+            return slot;
+        }
+    }
+    return NULL;
+}
+
 shardy_status sfi_cel_take(shardy_cel *cel, bool blocks, struct sfi_cel_worker **worker,
                            shardy_error *err)
 {
@@ -257,23 +269,18 @@ shardy_status sfi_cel_take(shardy_cel *cel, bool blocks, struct sfi_cel_worker *
             }
         }
     }
-    return new_worker(cel, blocks ? SFI_CEL_BLOCK_ROWS : 1, worker, err);
+    SFI_RETURN_IF_ERR(new_worker(cel, blocks ? SFI_CEL_BLOCK_ROWS : 1, worker, err));
+    (*worker)->home = claim(slots, at);
+    return SHARDY_OK;
 }
 
-void sfi_cel_give(shardy_cel *cel, bool blocks, struct sfi_cel_worker *worker)
+void sfi_cel_give(struct sfi_cel_worker *worker)
 {
-    struct sfi_cel_slot *slots = blocks ? cel->blocks : cel->rows;
-    unsigned at = first_slot();
-    for (unsigned i = 0; i < SFI_CEL_POOL; i++) {
-        struct sfi_cel_slot *slot = &slots[(at + i) % SFI_CEL_POOL];
-        struct sfi_cel_worker *none = NULL;
-        if (atomic_load_explicit(&slot->worker, memory_order_relaxed) == NULL &&
-            atomic_compare_exchange_strong_explicit(&slot->worker, &none, worker,
-                                                    memory_order_release, memory_order_relaxed)) {
-            return;
-        }
+    if (worker->home != NULL) {
+        atomic_store_explicit(&worker->home->worker, worker, memory_order_release);
+    } else {
+        free_worker(worker);
     }
-    free_worker(worker);
 }
 
 /* --- batches ---------------------------------------------------------------------------------- */
@@ -335,7 +342,7 @@ shardy_status shardy_cel_evaluate_batch(const shardy_cel *cel, const struct Arro
     results = NULL;
 out:
     if (worker != NULL) {
-        sfi_cel_give(shared, true, worker);
+        sfi_cel_give(worker);
     }
     sfi_cel_export_free(results);
     sfi_cel_batch_clear(&batch);

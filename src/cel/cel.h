@@ -14,18 +14,25 @@
 /* Runs kept of each kind; threads beyond that make their own for the call. */
 #define SFI_CEL_POOL 16u
 
+struct sfi_cel_worker;
+
+/*
+ * A cache line each, so that threads do not share them. A slot is claimed once, by the worker that
+ * is at home there: giving it back takes no more than a store.
+ */
+struct sfi_cel_slot {
+    _Atomic(struct sfi_cel_worker *) worker; /* NULL: in use, or not claimed */
+    atomic_bool claimed;
+    char pad[64 - sizeof(void *) - sizeof(atomic_bool)];
+};
+
 /* What one thread needs to evaluate. */
 struct sfi_cel_worker {
+    struct sfi_cel_slot *home; /* where it belongs while nobody uses it; NULL: freed after use */
     struct sfi_cel_run *run;
     struct sfi_cel_value *variables; /* of a single row, one for each column */
     struct sfi_cel_error *errors;    /* why a variable has no value */
     char (*texts)[128];              /* of the errors */
-};
-
-/* A cache line each, so that threads do not share them. */
-struct sfi_cel_slot {
-    _Atomic(struct sfi_cel_worker *) worker;
-    char pad[64 - sizeof(void *)];
 };
 
 struct shardy_cel {
@@ -52,7 +59,7 @@ void sfi_cel_cache_clear(void); /* for tests */
 /* A worker for single rows, or for blocks; given back to the pool when done. */
 shardy_status sfi_cel_take(shardy_cel *cel, bool blocks, struct sfi_cel_worker **worker,
                            shardy_error *err);
-void sfi_cel_give(shardy_cel *cel, bool blocks, struct sfi_cel_worker *worker);
+void sfi_cel_give(struct sfi_cel_worker *worker);
 /* One row. The value, or error value, lives until the worker is used again or given back. */
 struct sfi_cel_value sfi_cel_run_context(const shardy_cel *cel, struct sfi_cel_worker *worker,
                                          const shardy_context *context);

@@ -133,16 +133,26 @@ static struct sfi_cel_value no_value(const shardy_cel *cel, struct sfi_cel_worke
     return (struct sfi_cel_value){SFI_CEL_ERROR, 0, {.error = error}};
 }
 
+/* strcmp() == 0, for names that are a few characters long. */
+static inline bool same_name(const char *a, const char *b)
+{
+    while (*a == *b && *a != '\0') {
+        a++;
+        b++;
+    }
+    return *a == *b;
+}
+
 /* Contexts usually list the columns in the order of their declaration. */
 static const shardy_cel_value *find(const shardy_context *context, const char *name, size_t hint)
 {
     const shardy_context_entry *entries = context->entries;
     if (hint < context->count && entries[hint].name != NULL &&
-        strcmp(entries[hint].name, name) == 0) {
+        same_name(entries[hint].name, name)) {
         return &entries[hint].value;
     }
     for (size_t i = 0; i < context->count; i++) {
-        if (entries[i].name != NULL && strcmp(entries[i].name, name) == 0) {
+        if (entries[i].name != NULL && same_name(entries[i].name, name)) {
             return &entries[i].value;
         }
     }
@@ -229,6 +239,7 @@ static shardy_status give_literal(struct sfi_cel_value from, shardy_cel_result *
     }
 }
 
+/* Field by field: a whole value copied would be read before its parts are written (a stall). */
 static shardy_status give(const shardy_cel *cel, struct sfi_cel_value from,
                           shardy_cel_result *result, shardy_error *err)
 {
@@ -237,16 +248,20 @@ static shardy_status give(const shardy_cel *cel, struct sfi_cel_value from,
     case SFI_CEL_NULL:
         return SHARDY_OK;
     case SFI_CEL_BOOL:
-        *to = shardy_cel_bool(from.boolean);
+        to->kind = SHARDY_CEL_BOOL;
+        to->boolean = from.boolean;
         return SHARDY_OK;
     case SFI_CEL_INT:
-        *to = shardy_cel_int(from.i64);
+        to->kind = SHARDY_CEL_INT;
+        to->integer = from.i64;
         return SHARDY_OK;
     case SFI_CEL_UINT:
-        *to = shardy_cel_uint(from.u64);
+        to->kind = SHARDY_CEL_UINT;
+        to->natural = from.u64;
         return SHARDY_OK;
     case SFI_CEL_DOUBLE:
-        *to = shardy_cel_double(from.f64);
+        to->kind = SHARDY_CEL_DOUBLE;
+        to->real = from.f64;
         return SHARDY_OK;
     case SFI_CEL_STRING:
         return give_text(SHARDY_CEL_STRING, from, result, err);
@@ -254,7 +269,7 @@ static shardy_status give(const shardy_cel *cel, struct sfi_cel_value from,
         return give_text(SHARDY_CEL_BYTES, from, result, err);
     case SFI_CEL_TIMESTAMP:
     case SFI_CEL_DURATION:
-        *to = shardy_cel_int(from.i64);
+        to->integer = from.i64;
         to->kind = from.kind == SFI_CEL_TIMESTAMP ? SHARDY_CEL_TIMESTAMP : SHARDY_CEL_DURATION;
         to->nanos = sfi_cel_nanos(from);
         return SHARDY_OK;
@@ -276,6 +291,6 @@ shardy_status shardy_cel_evaluate(const shardy_cel *cel, const shardy_context *c
     struct sfi_cel_value value =
         sfi_cel_run_context(cel, worker, context != NULL ? context : &nothing);
     shardy_status st = give(cel, value, result, err);
-    sfi_cel_give(shared, false, worker);
+    sfi_cel_give(worker);
     return st;
 }

@@ -17,7 +17,8 @@ static bool eval_dividend(struct sfi_cel_run *run, const struct sfi_cel_op *op,
 {
     sfi_cel_vec_of(run, op)->errors = NULL;
     sfi_cel_eval_op(run, op->args[0], *sel);
-    return sfi_cel_merge_errors(run, op, 1, sel);
+    return (sfi_cel_vec_of(run, op->args[0])->errors == NULL && run->over == NULL) ||
+           sfi_cel_merge_errors(run, op, 1, sel);
 }
 
 static void eval_modulo_uint_const(struct sfi_cel_run *run, const struct sfi_cel_op *op,

@@ -124,11 +124,24 @@ static struct sfi_cel_value natural_value(struct sfi_cel_run *run,
     }
 }
 
+_Static_assert(SFI_CEL_TYPE_BOOL == SFI_CEL_BOOL + 1 && SFI_CEL_TYPE_BYTES == SFI_CEL_BYTES + 1,
+               "types and kinds of scalars in the same order");
+
+/* Scalars of just the declared type: the usual case. */
+static inline bool is_plain(struct sfi_cel_value value, const struct sfi_cel_type *type)
+{
+    return value.kind + 1u == (unsigned)type->kind && value.kind >= SFI_CEL_BOOL &&
+           value.kind <= SFI_CEL_BYTES;
+}
+
 /* The value as one of the declared type, or an error. */
 static struct sfi_cel_value adapt(struct sfi_cel_run *run, struct sfi_cel_value value,
                                   const struct sfi_cel_type *type)
 {
     struct sfi_cel_frame *frame = &run->frame;
+    if (is_plain(value, type)) {
+        return value;
+    }
     if (value.kind == SFI_CEL_TIMESTAMP &&
         (value.i64 < SFI_CEL_SECONDS_MIN || value.i64 > SFI_CEL_SECONDS_MAX)) {
         return sfi_cel_fail(frame, SFI_CEL_OUT_OF_RANGE, "timestamp not in years 1 to 9999");

@@ -236,8 +236,8 @@ struct shardy_reader {
     struct sfi_mutex refresh_lock;
     /* Of the pointer that `current` follows; with refresh_lock. */
     char pointer_etag[SFI_ETAG_SIZE];
-    int64_t pointer_us;        /* when it was written; 0 = not known */
-    uint64_t older_since_us;   /* since when an older one is found instead; 0 = it is not */
+    int64_t pointer_us;      /* when it was written; 0 = not known */
+    uint64_t older_since_us; /* since when an older one is found instead; 0 = it is not */
 };
 
 /* As shardy_reader_open(), on a store that is open already; takes a reference to it. */

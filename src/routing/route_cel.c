@@ -354,7 +354,7 @@ shardy_status sfi_cel_route_one(const struct sfi_cel_route *route, const shardy_
     if (st == SHARDY_OK && must && *db_id == SFI_NO_SHARD) {
         st = sfi_cel_route_nowhere(route, &value, err);
     }
-    sfi_cel_give(route->cel, false, worker);
+    sfi_cel_give(worker);
     return st;
 }
 
@@ -394,6 +394,6 @@ shardy_status sfi_cel_route_learn_one(struct sfi_cel_route *route, const shardy_
     SFI_RETURN_IF_ERR(sfi_cel_take(route->cel, false, &worker, err));
     struct sfi_cel_value value = sfi_cel_run_context(route->cel, worker, &row);
     shardy_status st = sfi_cel_route_learn_value(route, &value, db_id, err);
-    sfi_cel_give(route->cel, false, worker);
+    sfi_cel_give(worker);
     return st;
 }

@@ -121,7 +121,7 @@ shardy_status sfi_cel_route_rows(const struct sfi_cel_route *route, const struct
                             err));
     }
 out:
-    sfi_cel_give(route->cel, true, worker);
+    sfi_cel_give(worker);
     return st;
 }
 
@@ -151,7 +151,7 @@ shardy_status sfi_cel_route_fail(const struct sfi_cel_route *route, const struct
         st = sfi_cel_route_nowhere(route, &value, err);
         sfi_error_prefix(err, "row %" PRIu64 ": ", rows->row_base + first + i);
     }
-    sfi_cel_give(route->cel, true, worker);
+    sfi_cel_give(worker);
     return st;
 }
 
@@ -179,6 +179,6 @@ shardy_status sfi_cel_route_learn(struct sfi_cel_route *route, const struct sfi_
         }
     }
 out:
-    sfi_cel_give(route->cel, true, worker);
+    sfi_cel_give(worker);
     return st;
 }

@@ -126,8 +126,8 @@ static void evaluate(const shardy_cel *cel, const struct sfi_cel_batch *batch)
             require(a.kind == b.kind && (sfi_cel_is_error(a) || is_nan || sfi_cel_equal(a, b)));
         }
     }
-    sfi_cel_give(shared, true, one);
-    sfi_cel_give(shared, true, all);
+    sfi_cel_give(one);
+    sfi_cel_give(all);
 }
 
 static void check(const shardy_cel *cel, struct part *column, struct part *dictionary,

@@ -186,9 +186,10 @@ int main(void)
         cmocka_unit_test(test_downloads),
     };
     if (FORK_UNSUPPORTED) {
-        /* One knows no threads in the child, the other takes the stacks of those that are not there
-         * any more for poisoned memory. */
-        printf("1..0 # SKIP sanitizers do not follow a fork of several threads\n");
+        /* Locks of AddressSanitizer's own allocator stay with threads that the child does not have:
+         * with clang 14, free() there waits for ever now and then. ThreadSanitizer starts no
+         * threads in such a child. tests/unit/test_fork.c has the locks themselves under both. */
+        printf("1..0 # SKIP a sanitizer's own locks do not survive a fork among threads\n");
         return 0;
     }
     if (s3_server_skip_all(S3_SERVER_VERSITYGW)) {

@@ -521,9 +521,10 @@ static void test_reuse(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_missing_pointer), CASE(test_pins),       CASE(test_fallback),
-        CASE(test_refresh),         CASE(test_stale_pointer),         CASE(test_relocation), CASE(test_hostile_urls),
-        CASE(test_damage),          CASE(test_recovery),   CASE(test_reuse),
+        CASE(test_missing_pointer), CASE(test_pins),          CASE(test_fallback),
+        CASE(test_refresh),         CASE(test_stale_pointer), CASE(test_relocation),
+        CASE(test_hostile_urls),    CASE(test_damage),        CASE(test_recovery),
+        CASE(test_reuse),
     };
     return cmocka_run_group_tests_name("reader_open", tests, NULL, NULL);
 }

@@ -259,7 +259,7 @@ static void scenarios_come_out(void **state)
                      aborted ? "aborted" : "not aborted", err.message);
         }
         if (st == SHARDY_OK && strcmp(s->name, "no ETag to compare") != 0) {
-            assert_string_equal(etag, "\"whole-3\"");
+            assert_string_equal(etag + (etag[0] == 'W' ? 2 : 0), "\"whole-3\"");
         }
         sfi_store_release(store);
         script_stop(script);

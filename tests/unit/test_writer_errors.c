@@ -394,8 +394,8 @@ static void test_unknown_shard(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_bad_rows),    CASE(test_bad_batches), CASE(test_malformed_batches),
-        CASE(test_bad_options), CASE(test_names),       CASE(test_custom_fields),
+        CASE(test_bad_rows),    CASE(test_bad_batches),   CASE(test_malformed_batches),
+        CASE(test_bad_options), CASE(test_names),         CASE(test_custom_fields),
         CASE(test_no_memory),   CASE(test_unknown_shard),
     };
     install_failing_allocator();
