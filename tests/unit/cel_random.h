@@ -341,7 +341,7 @@ static void cel_random_any(struct cel_random *r, enum cel_random_type type, int 
 }
 
 /* A whole expression from a seed. */
-static void cel_random_make(struct cel_random *r, uint64_t seed)
+static inline void cel_random_make(struct cel_random *r, uint64_t seed)
 {
     memset(r, 0, sizeof *r);
     r->seed = seed;

@@ -231,4 +231,36 @@ static void cel_rows_make(struct cel_rows *rows, size_t count, uint64_t seed)
     }
 }
 
+static inline bool cel_rows_same_double(double a, double b)
+{
+    return memcmp(&a, &b, sizeof a) == 0 || (a != a && b != b);
+}
+
+/* The same result: kind, bits, code and place of an error. */
+static inline bool cel_rows_same(struct sfi_cel_value a, struct sfi_cel_value b)
+{
+    if (a.kind != b.kind) {
+        return false;
+    }
+    switch (a.kind) {
+    case SFI_CEL_ERROR:
+        return a.error->code == b.error->code && a.error->node == b.error->node &&
+               strcmp(a.error->text, b.error->text) == 0;
+    case SFI_CEL_DOUBLE:
+        return cel_rows_same_double(a.f64, b.f64);
+    case SFI_CEL_STRING:
+    case SFI_CEL_BYTES:
+        return a.size == b.size && (a.size == 0 || memcmp(a.text, b.text, a.size) == 0);
+    case SFI_CEL_LIST:
+        for (uint32_t i = 0; i < a.list->count; i++) {
+            if (i >= b.list->count || !cel_rows_same(a.list->items[i], b.list->items[i])) {
+                return false;
+            }
+        }
+        return a.list->count == b.list->count;
+    default:
+        return sfi_cel_equal(a, b);
+    }
+}
+
 #endif

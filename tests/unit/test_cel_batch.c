@@ -30,8 +30,9 @@ static bool open_program(struct program *program, const char *source, unsigned f
     if (sfi_cel_program_new(&env, source, strlen(source), flags, &program->made, &err) !=
         SHARDY_OK) {
         /*
-         * Constant operands ("1 / 0") are no compile errors, wrong types would be. An empty list has
-         * elements of no type until a use of them decides, perhaps otherwise than was meant here.
+         * Constant operands ("1 / 0") are no compile errors, wrong types would be. An empty list
+         * has elements of no type until a use of them decides, perhaps otherwise than was meant
+         * here.
          */
         if (strstr(source, "[]") == NULL) {
             fail_msg("%s\n%s", err.message, source);
@@ -46,37 +47,6 @@ static void close_program(struct program *program)
 {
     sfi_cel_run_free(program->run);
     sfi_cel_program_free(program->made);
-}
-
-static bool same_double(double a, double b)
-{
-    return memcmp(&a, &b, sizeof a) == 0 || (a != a && b != b);
-}
-
-static bool same(struct sfi_cel_value a, struct sfi_cel_value b)
-{
-    if (a.kind != b.kind) {
-        return false;
-    }
-    switch (a.kind) {
-    case SFI_CEL_ERROR:
-        return a.error->code == b.error->code && a.error->node == b.error->node &&
-               strcmp(a.error->text, b.error->text) == 0;
-    case SFI_CEL_DOUBLE:
-        return same_double(a.f64, b.f64);
-    case SFI_CEL_STRING:
-    case SFI_CEL_BYTES:
-        return a.size == b.size && (a.size == 0 || memcmp(a.text, b.text, a.size) == 0);
-    case SFI_CEL_LIST:
-        for (uint32_t i = 0; i < a.list->count; i++) {
-            if (i >= b.list->count || !same(a.list->items[i], b.list->items[i])) {
-                return false;
-            }
-        }
-        return a.list->count == b.list->count;
-    default:
-        return sfi_cel_equal(a, b);
-    }
 }
 
 static void fail_row(const struct cel_random *random, uint64_t seed, size_t row, const char *what,
@@ -114,11 +84,11 @@ static void check_program(const struct cel_random *random, uint64_t seed)
         struct sfi_cel_value in_block = sfi_cel_block_value(&block, row - first);
         struct sfi_cel_value alone = sfi_cel_run_row(single.run, rows.cells[row]);
         struct sfi_cel_value by_hand = sfi_cel_run_row(plain.run, rows.cells[row]);
-        if (!same(by_hand, alone)) {
+        if (!cel_rows_same(by_hand, alone)) {
             fail_row(random, seed, row, "plain", by_hand, alone);
         }
         /* The text of a missing variable's error is its maker's. */
-        if (!same(in_block, alone) &&
+        if (!cel_rows_same(in_block, alone) &&
             !(in_block.kind == SFI_CEL_ERROR && in_block.error->code == SFI_CEL_MISSING &&
               alone.kind == SFI_CEL_ERROR && alone.error->code == SFI_CEL_MISSING)) {
             fail_row(random, seed, row, "batch", in_block, alone);
