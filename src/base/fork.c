@@ -42,9 +42,20 @@ void sfi_fork_forbid(void)
     pthread_rwlock_rdlock(&s_gate);
 }
 
+bool sfi_fork_try_forbid(void)
+{
+    return pthread_rwlock_tryrdlock(&s_gate) == 0;
+}
+
 void sfi_fork_allow(void)
 {
     pthread_rwlock_unlock(&s_gate);
+}
+
+void sfi_fork_await(void)
+{
+    sfi_fork_forbid();
+    sfi_fork_allow();
 }
 
 void sfi_fork_renew(atomic_uint *made, void (*renew)(void *arg), void *arg)
@@ -85,11 +96,21 @@ void sfi_mutex_destroy(struct sfi_mutex *mutex)
     pthread_mutex_destroy(&mutex->lock);
 }
 
+/* The lock comes first: threads that wait for it hold no fork up. And nobody waits with it. */
+static void pass_gate(struct sfi_mutex *mutex)
+{
+    while (!sfi_fork_try_forbid()) {
+        pthread_mutex_unlock(&mutex->lock);
+        sfi_fork_await();
+        pthread_mutex_lock(&mutex->lock);
+    }
+}
+
 bool sfi_mutex_lock(struct sfi_mutex *mutex)
 {
     check_process(mutex);
-    pthread_mutex_lock(&mutex->lock); /* first: threads that wait for it hold no fork up */
-    sfi_fork_forbid();
+    pthread_mutex_lock(&mutex->lock);
+    pass_gate(mutex);
     bool inherited = mutex->inherited;
     mutex->inherited = false;
     return inherited;
@@ -106,7 +127,7 @@ void sfi_mutex_wait(struct sfi_mutex *mutex, pthread_cond_t *wake)
 {
     sfi_fork_allow();
     pthread_cond_wait(wake, &mutex->lock);
-    sfi_fork_forbid();
+    pass_gate(mutex);
 }
 
 void sfi_mutex_lock_plain(struct sfi_mutex *mutex)

@@ -25,6 +25,10 @@ static inline unsigned sfi_fork_count(void)
 /* No fork() until sfi_fork_allow: what lies between is short and calls nobody back. They nest. */
 void sfi_fork_forbid(void);
 void sfi_fork_allow(void);
+/* The same without waiting; false: a fork is under way. */
+bool sfi_fork_try_forbid(void);
+/* Until no fork is under way. */
+void sfi_fork_await(void);
 /* *made is not this process's: run `renew` once, whoever comes first, and set it. */
 void sfi_fork_renew(atomic_uint *made, void (*renew)(void *arg), void *arg);
 

@@ -311,11 +311,12 @@ static shardy_status evaluate_blocks(const shardy_cel *cel, struct sfi_cel_run *
                                      const struct sfi_cel_batch *batch, uint64_t row_base,
                                      struct sfi_cel_export *out, shardy_error *err)
 {
-    for (size_t first = 0; first < batch->length; first += SFI_CEL_BLOCK_ROWS) {
+    size_t count;
+    for (size_t first = 0; first < batch->length; first += count) {
         struct sfi_cel_block block;
         size_t left = batch->length - first;
-        size_t count = left < SFI_CEL_BLOCK_ROWS ? left : SFI_CEL_BLOCK_ROWS;
-        SFI_RETURN_IF_ERR(sfi_cel_run_block(run, batch->columns, first, count, &block, err));
+        count = left < SFI_CEL_BLOCK_ROWS ? left : SFI_CEL_BLOCK_ROWS;
+        SFI_RETURN_IF_ERR(sfi_cel_run_block(run, batch->columns, first, &count, &block, err));
         if (has_errors(&block, count)) {
             return fail_row(cel, &block, count, row_base + first, err);
         }

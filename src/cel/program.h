@@ -95,11 +95,13 @@ shardy_status sfi_cel_run_new(const struct sfi_cel_program *program, size_t rows
                               struct sfi_cel_run **run, shardy_error *err);
 void sfi_cel_run_free(struct sfi_cel_run *run); /* NULL is accepted */
 /*
- * Evaluate rows first .. first + count - 1; `columns` in the order of the environment's variables.
- * What `block` points to is valid until the next evaluation of this run. NO_MEMORY.
+ * Evaluate rows first .. first + *count - 1; `columns` in the order of the environment's variables.
+ * *count becomes smaller (never 0) when not so many rows fit the memory or steps of one block; a
+ * single row that does not fit has an OVER_LIMIT error. What `block` points to is valid until the
+ * next evaluation of this run. NO_MEMORY.
  */
 shardy_status sfi_cel_run_block(struct sfi_cel_run *run, const struct sfi_cel_column *columns,
-                                size_t first, size_t count, struct sfi_cel_block *block,
+                                size_t first, size_t *count, struct sfi_cel_block *block,
                                 shardy_error *err);
 /*
  * One row, values in the order of the environment's variables (kind SFI_CEL_ERROR: no value). The

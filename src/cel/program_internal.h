@@ -168,11 +168,7 @@ struct sfi_cel_run {
     uint64_t stamp;
     uint32_t nesting;                 /* of block entries under evaluation */
     const struct sfi_cel_error *over; /* why the evaluation ends: no further work makes sense */
-    /* Results of a block that was evaluated in pieces. */
-    uint32_t piece; /* rows that were evaluated at once last */
-    struct sfi_cel_frame kept;
-    void *kept_data;
-    const struct sfi_cel_error **kept_errors;
+    uint32_t piece;                   /* rows that fitted the memory at once, as far as known */
 };
 
 /* ---- lowering (program.c, program_lower.c, program_call.c, fold.c) ------------------------------

@@ -301,7 +301,6 @@ shardy_status sfi_cel_run_new(const struct sfi_cel_program *program, size_t rows
     made->rows = rows == 0 ? 1 : (uint32_t)rows;
     made->piece = made->rows;
     sfi_cel_arena_init(&made->frame.arena, SFI_CEL_EVAL_BYTES);
-    sfi_cel_arena_init(&made->kept.arena, SFI_CEL_EVAL_BYTES);
     made->vecs = sfi_calloc((size_t)program->op_count + 1, sizeof *made->vecs);
     made->locals = sfi_calloc((size_t)program->local_count + 1, sizeof *made->locals);
     made->room = sfi_calloc(1, program->row_bytes * made->rows + program->state_bytes +
@@ -320,12 +319,9 @@ void sfi_cel_run_free(struct sfi_cel_run *run)
     if (run != NULL) {
         sfi_cel_caches_free(&run->frame);
         sfi_cel_arena_clear(&run->frame.arena);
-        sfi_cel_arena_clear(&run->kept.arena);
         sfi_free(run->vecs);
         sfi_free(run->locals);
         sfi_free(run->room);
-        sfi_free(run->kept_data);
-        sfi_free(run->kept_errors);
         sfi_free(run);
     }
 }
@@ -350,97 +346,35 @@ static void evaluate(struct sfi_cel_run *run, size_t first, uint32_t count)
     }
 }
 
-/* Room for the results of a block of `rows` that is evaluated in pieces. */
-static shardy_status keep_room(struct sfi_cel_run *run, size_t rows, shardy_error *err)
-{
-    size_t size = rows * sizeof(struct sfi_cel_value);
-    sfi_cel_arena_clear(&run->kept.arena);
-    sfi_free(run->kept_data);
-    sfi_free(run->kept_errors);
-    run->kept_data = sfi_calloc(1, size);
-    run->kept_errors = sfi_calloc(rows, sizeof(struct sfi_cel_error *));
-    return run->kept_data == NULL || run->kept_errors == NULL ? sfi_fail_memory(err, size)
-                                                              : SHARDY_OK;
-}
-
-/* The result of row `row` of the piece becomes that of row `at` of the block, in own memory. */
-static void keep_row(struct sfi_cel_run *run, uint32_t row, size_t at)
-{
-    const struct sfi_cel_op *root = run->program->root;
-    struct sfi_cel_value value =
-        run->over != NULL ? sfi_cel_error_value(run->over) : sfi_cel_result(run, root, row);
-    run->kept.steps_left = SFI_CEL_MAX_STEPS;
-    struct sfi_cel_value copy = sfi_cel_copy(&run->kept, value);
-    char *data = run->kept_data;
-    size_t width = sfi_cel_rep_size(root->rep);
-    if (copy.kind == SFI_CEL_ERROR) {
-        run->kept_errors[at] = copy.error;
-    } else if (root->rep == SFI_CEL_REP_TEXT) {
-        struct sfi_bytes text = {(const uint8_t *)copy.text, copy.size};
-        memcpy(data + at * width, &text, width);
-    } else if (root->rep == SFI_CEL_REP_VALUE) {
-        memcpy(data + at * width, &copy, width);
-    } else {
-        memcpy(data + at * width, &copy.u64, width);
-    }
-}
-
-static shardy_status run_pieces(struct sfi_cel_run *run, size_t first, size_t count,
-                                struct sfi_cel_block *block, shardy_error *err)
-{
-    size_t done = 0;
-    SFI_RETURN_IF_ERR(keep_room(run, count, err));
-    while (done < count) {
-        size_t left = count - done;
-        uint32_t piece = left < run->piece ? (uint32_t)left : run->piece;
-        evaluate(run, first + done, piece);
-        if (run->over != NULL && run->frame.arena.no_memory) {
-            return sfi_fail_memory(err, run->frame.arena.used);
-        }
-        if (run->over != NULL && piece > 1) {
-            run->piece = piece / 2;
-            continue;
-        }
-        if (run->over != NULL) {
-            for (; done < count; done++) {
-                keep_row(run, 0, done);
-            }
-            break;
-        }
-        for (uint32_t row = 0; row < piece; row++) {
-            keep_row(run, row, done + row);
-        }
-        done += piece;
-    }
-    block->data = run->kept_data;
-    block->errors = run->kept_errors;
-    block->is_uniform = false;
-    return run->kept.arena.no_memory ? sfi_fail_memory(err, run->kept.arena.used) : SHARDY_OK;
-}
-
 shardy_status sfi_cel_run_block(struct sfi_cel_run *run, const struct sfi_cel_column *columns,
-                                size_t first, size_t count, struct sfi_cel_block *block,
+                                size_t first, size_t *count, struct sfi_cel_block *block,
                                 shardy_error *err)
 {
     const struct sfi_cel_op *root = run->program->root;
     const struct sfi_cel_vec *vec = sfi_cel_vec_of(run, root);
+    uint32_t rows;
     run->columns = columns;
     run->row = NULL;
     block->rep = root->rep;
     block->kind = root->kind;
-    if (count > run->piece) {
+    if (*count > run->piece) { /* fewer did not fit some time ago: try more again */
         run->piece = run->piece * 2 < run->rows ? run->piece * 2 : run->rows;
     }
-    if (count <= run->piece) {
-        evaluate(run, first, (uint32_t)count);
-        if (run->over == NULL) {
-            block->data = vec->data;
-            block->errors = vec->errors;
-            block->is_uniform = vec->is_uniform;
-            return SHARDY_OK;
-        }
+    rows = *count < run->piece ? (uint32_t)*count : run->piece;
+    evaluate(run, first, rows);
+    while (run->over != NULL && rows > 1 && !run->frame.arena.no_memory) {
+        rows /= 2;
+        run->piece = rows;
+        evaluate(run, first, rows);
     }
-    return run_pieces(run, first, count, block, err);
+    if (run->over != NULL && run->frame.arena.no_memory) {
+        return sfi_fail_memory(err, run->frame.arena.used);
+    }
+    *count = rows;
+    block->data = vec->data;
+    block->errors = run->over != NULL ? &run->over : vec->errors;
+    block->is_uniform = vec->is_uniform;
+    return SHARDY_OK;
 }
 
 struct sfi_cel_value sfi_cel_run_row(struct sfi_cel_run *run, const struct sfi_cel_value *variables)

@@ -114,9 +114,9 @@ shardy_status sfi_cel_route_rows(const struct sfi_cel_route *route, const struct
     struct sfi_cel_block block;
     shardy_status st = SHARDY_OK;
     SFI_RETURN_IF_ERR(sfi_cel_take(route->cel, true, &worker, err));
-    for (size_t done = 0; done < count; done += SFI_CEL_BLOCK_ROWS) {
-        size_t n = count - done < SFI_CEL_BLOCK_ROWS ? count - done : SFI_CEL_BLOCK_ROWS;
-        SFI_TRY(sfi_cel_run_block(worker->run, rows->columns, first + done, n, &block, err));
+    for (size_t done = 0, n; done < count; done += n) {
+        n = count - done < SFI_CEL_BLOCK_ROWS ? count - done : SFI_CEL_BLOCK_ROWS;
+        SFI_TRY(sfi_cel_run_block(worker->run, rows->columns, first + done, &n, &block, err));
         SFI_TRY(route_block(route, &block, n, rows->row_base + first + done, db_ids + done, missing,
                             err));
     }
@@ -130,7 +130,8 @@ static shardy_status row_value(struct sfi_cel_worker *worker, const struct sfi_c
                                size_t row, struct sfi_cel_value *value, shardy_error *err)
 {
     struct sfi_cel_block block;
-    SFI_RETURN_IF_ERR(sfi_cel_run_block(worker->run, rows->columns, row, 1, &block, err));
+    size_t one = 1;
+    SFI_RETURN_IF_ERR(sfi_cel_run_block(worker->run, rows->columns, row, &one, &block, err));
     *value = sfi_cel_block_value(&block, 0);
     return SHARDY_OK;
 }
@@ -162,9 +163,9 @@ shardy_status sfi_cel_route_learn(struct sfi_cel_route *route, const struct sfi_
     struct sfi_cel_block block;
     shardy_status st = SHARDY_OK;
     SFI_RETURN_IF_ERR(sfi_cel_take(route->cel, true, &worker, err));
-    for (size_t done = 0; done < count; done += SFI_CEL_BLOCK_ROWS) {
-        size_t n = count - done < SFI_CEL_BLOCK_ROWS ? count - done : SFI_CEL_BLOCK_ROWS;
-        SFI_TRY(sfi_cel_run_block(worker->run, rows->columns, first + done, n, &block, err));
+    for (size_t done = 0, n; done < count; done += n) {
+        n = count - done < SFI_CEL_BLOCK_ROWS ? count - done : SFI_CEL_BLOCK_ROWS;
+        SFI_TRY(sfi_cel_run_block(worker->run, rows->columns, first + done, &n, &block, err));
         for (size_t i = 0; i < n; i++) {
             struct sfi_cel_value value;
             if (db_ids[done + i] != SFI_NO_SHARD) {

@@ -107,7 +107,11 @@ void sfi_remote_lock(struct sfi_remote *remote)
 {
     check_process(remote);
     pthread_rwlock_wrlock(&remote->lock); /* first, as in base/fork.c */
-    sfi_fork_forbid();
+    while (!sfi_fork_try_forbid()) {
+        pthread_rwlock_unlock(&remote->lock);
+        sfi_fork_await();
+        pthread_rwlock_wrlock(&remote->lock);
+    }
 }
 
 void sfi_remote_unlock(struct sfi_remote *remote)

@@ -110,15 +110,17 @@ static void evaluate(const shardy_cel *cel, const struct sfi_cel_batch *batch)
     struct sfi_cel_worker *one;
     require(sfi_cel_take(shared, true, &all, NULL) == SHARDY_OK);
     require(sfi_cel_take(shared, true, &one, NULL) == SHARDY_OK);
-    for (size_t first = 0; first < batch->length; first += SFI_CEL_BLOCK_ROWS) {
+    size_t count;
+    for (size_t first = 0; first < batch->length; first += count) {
         struct sfi_cel_block block;
-        size_t count = batch->length - first;
+        count = batch->length - first;
         count = count < SFI_CEL_BLOCK_ROWS ? count : SFI_CEL_BLOCK_ROWS;
-        require(sfi_cel_run_block(all->run, batch->columns, first, count, &block, NULL) ==
+        require(sfi_cel_run_block(all->run, batch->columns, first, &count, &block, NULL) ==
                 SHARDY_OK);
         for (size_t i = 0; i < count; i++) {
             struct sfi_cel_block single;
-            require(sfi_cel_run_block(one->run, batch->columns, first + i, 1, &single, NULL) ==
+            size_t row = 1;
+            require(sfi_cel_run_block(one->run, batch->columns, first + i, &row, &single, NULL) ==
                     SHARDY_OK);
             struct sfi_cel_value a = sfi_cel_block_value(&block, i);
             struct sfi_cel_value b = sfi_cel_block_value(&single, 0);

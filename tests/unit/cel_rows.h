@@ -159,8 +159,8 @@ static void cel_rows_others(struct cel_rows *rows, size_t row, uint64_t *seed)
     int64_t nanos = cel_rows_int(seed);
     int64_t whole = micros / 1000000 - (micros % 1000000 < 0);
     rows->wide[2][row] = micros;
-    cells[CEL_COL_TS] =
-        sfi_cel_time(SFI_CEL_TIMESTAMP, whole, (int32_t)(micros - whole * 1000000) * 1000);
+    cells[CEL_COL_TS] = sfi_cel_time(
+        SFI_CEL_TIMESTAMP, whole, (int32_t)((uint64_t)micros - (uint64_t)whole * 1000000) * 1000);
     rows->wide[3][row] = nanos;
     whole = nanos / 1000000000 - (nanos % 1000000000 < 0);
     cells[CEL_COL_TN] =
@@ -187,10 +187,12 @@ static void cel_rows_layouts(struct cel_rows *rows)
         [CEL_COL_B] = {.layout = SFI_CEL_LAYOUT_BITS, .values = rows->b},
         [CEL_COL_S] = {.layout = SFI_CEL_LAYOUT_VAR32,
                        .values = rows->s,
-                       .offsets = rows->s_offsets},
+                       .offsets = rows->s_offsets,
+                       .is_text = true},
         [CEL_COL_T] = {.layout = SFI_CEL_LAYOUT_VAR64,
                        .values = rows->t,
-                       .offsets = rows->t_offsets},
+                       .offsets = rows->t_offsets,
+                       .is_text = true},
         [CEL_COL_N] = {.layout = SFI_CEL_LAYOUT_U8, .values = rows->n, .dictionary = &rows->words},
         [CEL_COL_Y] = {.layout = SFI_CEL_LAYOUT_VAR32,
                        .values = rows->y,
@@ -205,8 +207,10 @@ static void cel_rows_layouts(struct cel_rows *rows)
         [CEL_COL_ABSENT] = {.layout = SFI_CEL_LAYOUT_MISSING},
     };
     memcpy(rows->columns, columns, sizeof columns);
-    rows->words = (struct sfi_cel_column){
-        .layout = SFI_CEL_LAYOUT_VAR32, .values = cel_rows_words, .offsets = cel_rows_word_offsets};
+    rows->words = (struct sfi_cel_column){.layout = SFI_CEL_LAYOUT_VAR32,
+                                          .values = cel_rows_words,
+                                          .offsets = cel_rows_word_offsets,
+                                          .is_text = true};
 }
 
 /* New random cells; about every third set has no nulls at all. */

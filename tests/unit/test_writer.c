@@ -427,5 +427,6 @@ int main(void)
         cmocka_unit_test(test_max_keys),
         cmocka_unit_test(test_threads_same_bytes),
     };
+    use_fast_folders();
     return cmocka_run_group_tests_name("writer", tests, NULL, NULL);
 }

@@ -300,5 +300,6 @@ int main(void)
         cmocka_unit_test(test_spill_folder_full),        cmocka_unit_test(test_store_full),
         cmocka_unit_test(test_file_size_limit),          cmocka_unit_test(test_no_spill_folder),
     };
+    use_fast_folders();
     return cmocka_run_group_tests_name("writer_spill", tests, NULL, NULL);
 }
