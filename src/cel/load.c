@@ -153,7 +153,7 @@ static struct sfi_cel_value adapt(struct sfi_cel_run *run, struct sfi_cel_value 
         return value.kind == SFI_CEL_NULL ? value : adapt(run, value, type->param[0]);
     }
     if (value.kind == SFI_CEL_NULL && type->kind != SFI_CEL_TYPE_NULL) {
-        return sfi_cel_fail(frame, SFI_CEL_INVALID_ARGUMENT, "the column is null here");
+        return sfi_cel_fail(frame, SFI_CEL_INVALID_ARGUMENT, "the column is null");
     }
     if (type->kind == SFI_CEL_TYPE_INT && value.kind == SFI_CEL_UINT) {
         return value.u64 <= INT64_MAX

@@ -73,7 +73,7 @@ static void evaluate(const char *source, char *out, size_t size)
 
 static void rows_have_results_and_errors(void **state)
 {
-#define NULL_I "INVALID_ARGUMENT: the column is null here in `i` "
+#define NULL_I "INVALID_ARGUMENT: the column is null in `i` "
     static const struct {
         const char *source;
         const char *expected;
