@@ -48,7 +48,9 @@ static struct sfi_cel_value tick_value(int64_t ticks, int64_t per_second)
         }
     } else {
         seconds = sfi_cel_floor_div(ticks, per_second);
-        nanos = (ticks - seconds * per_second) * (1000000000 / per_second);
+        /* The product may lie below INT64_MIN; the difference is 0 .. per_second - 1. */
+        nanos = (int64_t)((uint64_t)ticks - (uint64_t)seconds * (uint64_t)per_second) *
+                (1000000000 / per_second);
     }
     return sfi_cel_time(SFI_CEL_TIMESTAMP, seconds, (int32_t)nanos);
 }

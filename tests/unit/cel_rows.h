@@ -262,6 +262,17 @@ static inline bool cel_rows_same(struct sfi_cel_value a, struct sfi_cel_value b)
             }
         }
         return a.list->count == b.list->count;
+    case SFI_CEL_MAP:
+        for (uint32_t i = 0; i < a.map->count && i < b.map->count; i++) {
+            if (!cel_rows_same(a.map->entries[i].key, b.map->entries[i].key) ||
+                !cel_rows_same(a.map->entries[i].value, b.map->entries[i].value)) {
+                return false;
+            }
+        }
+        return a.map->count == b.map->count;
+    case SFI_CEL_OPTIONAL:
+        return a.optional == NULL || b.optional == NULL ? a.optional == b.optional
+                                                        : cel_rows_same(*a.optional, *b.optional);
     default:
         return sfi_cel_equal(a, b);
     }
