@@ -51,11 +51,35 @@ static bool is_valid(const struct ArrowArray *array, size_t row)
 
 static void show_real(struct shown *shown, double number)
 {
+    if (isnan(number)) {
+        number = (double)NAN; /* without its sign, as in string(double) */
+    }
     (void)snprintf(shown->text, sizeof shown->text, "%.15g", number);
     if (strtod(shown->text, NULL) != number) {
         (void)snprintf(shown->text, sizeof shown->text, "%.17g", number);
     }
     shown->is_number = isfinite(number);
+}
+
+/* All digits, as string(duration) has them: a double would lose some. */
+static void show_duration(struct shown *shown, int64_t nanos)
+{
+    uint64_t size = nanos < 0 ? 0 - (uint64_t)nanos : (uint64_t)nanos;
+    unsigned fraction = (unsigned)(size % 1000000000);
+    int digits = 9;
+
+    while (digits > 1 && fraction % 10 == 0) {
+        fraction /= 10;
+        digits--;
+    }
+    int used = snprintf(shown->text, sizeof shown->text, "%s%" PRIu64, nanos < 0 ? "-" : "",
+                        size / 1000000000);
+    if (fraction > 0) {
+        (void)snprintf(shown->text + used, sizeof shown->text - (size_t)used, ".%0*us", digits,
+                       fraction);
+    } else {
+        (void)snprintf(shown->text + used, sizeof shown->text - (size_t)used, "s");
+    }
 }
 
 static void show_seconds(struct shown *shown, int64_t nanos, bool is_time)
@@ -65,7 +89,7 @@ static void show_seconds(struct shown *shown, int64_t nanos, bool is_time)
 
         out_format_time(us, shown->text);
     } else {
-        (void)snprintf(shown->text, sizeof shown->text, "%.9gs", (double)nanos / 1e9);
+        show_duration(shown, nanos);
     }
 }
 

@@ -17,8 +17,7 @@ static const char pairs[] = "000102030405060708091011121314151617181920212223242
                             "34353637383940414243444546474849505152535455565758596061626364656667"
                             "6869707172737475767778798081828384858687888990919293949596979899";
 
-/* ---- one row
- * ------------------------------------------------------------------------------------- */
+/* ---- one row --------------------------------------------------------------------------------- */
 
 /* Decimal digits; returns the end. There is room for DIGITS_MAX. */
 static inline uint8_t *put_uint(uint8_t *at, uint64_t number)
@@ -122,8 +121,7 @@ static inline uint8_t *put_row(uint8_t *at, const struct source *sources, uint32
     return at;
 }
 
-/* ---- blocks
- * ------------------------------------------------------------------------------------------ */
+/* ---- blocks ---------------------------------------------------------------------------------- */
 
 /* The parts with their memory; `few` is used when they fit. NULL: run over. */
 static struct source *open_sources(struct sfi_cel_run *run, const struct sfi_cel_op *op,
@@ -226,8 +224,7 @@ void sfi_cel_eval_concat_hash(struct sfi_cel_run *run, const struct sfi_cel_op *
     (void)sfi_cel_charge_rows(run, op, bytes);
 }
 
-/* ---- lowering
- * ---------------------------------------------------------------------------------------- */
+/* ---- lowering -------------------------------------------------------------------------------- */
 
 static bool is_sum(const struct sfi_cel_node *node, enum sfi_cel_type_kind kind)
 {

@@ -35,8 +35,7 @@ static bool has_null(const struct sfi_cel_column *column, int64_t row, uint32_t 
     return false;
 }
 
-/* ---- value by value
- * ------------------------------------------------------------------------------ */
+/* ---- value by value -------------------------------------------------------------------------- */
 
 static struct sfi_cel_value tick_value(int64_t ticks, int64_t per_second)
 {

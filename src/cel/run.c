@@ -16,8 +16,7 @@
 /* All vectors of a run: programs with very many operations get smaller blocks. */
 #define VECTORS_BYTES (8u << 20)
 
-/* ---- errors
- * -------------------------------------------------------------------------------------- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 const struct sfi_cel_error **sfi_cel_errors(struct sfi_cel_run *run, const struct sfi_cel_op *op,
                                             struct sfi_cel_sel sel)
@@ -154,8 +153,7 @@ bool sfi_cel_eval_args(struct sfi_cel_run *run, const struct sfi_cel_op *op,
     return sfi_cel_merge_errors(run, op, op->arg_count, sel);
 }
 
-/* ---- values
- * -------------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 struct sfi_cel_value sfi_cel_box(struct sfi_cel_run *run, const struct sfi_cel_op *op, uint32_t row)
 {
@@ -258,8 +256,7 @@ void sfi_cel_eval_fail(struct sfi_cel_run *run, const struct sfi_cel_op *op, str
     }
 }
 
-/* ---- runs
- * ------------------------------------------------------------------------------------------ */
+/* ---- runs ------------------------------------------------------------------------------------ */
 
 /* Deal out the room: 16 bytes to constants, an array of rows to all others. */
 static void place_vectors(struct sfi_cel_run *run)
@@ -326,8 +323,7 @@ void sfi_cel_run_free(struct sfi_cel_run *run)
     }
 }
 
-/* ---- blocks
- * ------------------------------------------------------------------------------------------ */
+/* ---- blocks ---------------------------------------------------------------------------------- */
 
 static void evaluate(struct sfi_cel_run *run, size_t first, uint32_t count)
 {

@@ -8,8 +8,7 @@
 
 #include <math.h>
 
-/* ---- e.f, has(e.f), e.?f
- * --------------------------------------------------------------------------- */
+/* ---- e.f, has(e.f), e.?f --------------------------------------------------------------------- */
 
 static struct sfi_cel_value select_field(struct sfi_cel_run *run, const struct sfi_cel_op *op,
                                          struct sfi_cel_value operand)
@@ -25,6 +24,9 @@ static struct sfi_cel_value select_field(struct sfi_cel_run *run, const struct s
     }
     if (operand.kind != SFI_CEL_MAP) {
         return sfi_cel_fail_overload(frame, "selection of a field", &operand, 1);
+    }
+    if (!sfi_cel_charge(frame, op->select.key.size)) {
+        return sfi_cel_fail_steps();
     }
     const struct sfi_cel_value *value = sfi_cel_map_find(operand.map, op->select.key);
     if (op->select.is_test) {
@@ -53,8 +55,7 @@ void sfi_cel_eval_select(struct sfi_cel_run *run, const struct sfi_cel_op *op,
     }
 }
 
-/* ---- literals
- * ---------------------------------------------------------------------------------------- */
+/* ---- literals -------------------------------------------------------------------------------- */
 
 /*
  * The value of element `i`, written as `value`; *skip: an optional one that holds nothing. An error
@@ -142,8 +143,7 @@ void sfi_cel_eval_map(struct sfi_cel_run *run, const struct sfi_cel_op *op, stru
     eval_literal(run, op, sel, make_map);
 }
 
-/* ---- messages
- * ---------------------------------------------------------------------------------------- */
+/* ---- messages -------------------------------------------------------------------------------- */
 
 static struct sfi_cel_value make_time(struct sfi_cel_run *run, const struct sfi_cel_op *op,
                                       int64_t seconds, int64_t nanos)

@@ -168,8 +168,7 @@ void sfi_cel_eval_or(struct sfi_cel_run *run, const struct sfi_cel_op *op, struc
     eval_logic(run, op, sel, SIDE_TRUE);
 }
 
-/* ---- ?:
- * -------------------------------------------------------------------------------------------- */
+/* ---- ?: -------------------------------------------------------------------------------------- */
 
 /* The branch's values at its rows become the operation's. */
 static void take_rows(struct sfi_cel_run *run, const struct sfi_cel_op *op, struct sfi_cel_sel all,

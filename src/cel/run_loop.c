@@ -7,8 +7,7 @@
 
 #include <string.h>
 
-/* ---- names
- * --------------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 void sfi_cel_eval_local(struct sfi_cel_run *run, const struct sfi_cel_op *op,
                         struct sfi_cel_sel sel)
@@ -53,8 +52,7 @@ void sfi_cel_eval_bind(struct sfi_cel_run *run, const struct sfi_cel_op *op, str
     vec->is_uniform = body->is_uniform;
 }
 
-/* ---- blocks
- * ---------------------------------------------------------------------------------------- */
+/* ---- blocks ---------------------------------------------------------------------------------- */
 
 void sfi_cel_eval_block(struct sfi_cel_run *run, const struct sfi_cel_op *op,
                         struct sfi_cel_sel sel)
@@ -122,8 +120,7 @@ void sfi_cel_eval_entry(struct sfi_cel_run *run, const struct sfi_cel_op *op,
     }
 }
 
-/* ---- macros
- * ------------------------------------------------------------------------------------------ */
+/* ---- macros ---------------------------------------------------------------------------------- */
 
 /* One macro over the range of one row. */
 struct walk {
@@ -382,8 +379,7 @@ void sfi_cel_eval_loop(struct sfi_cel_run *run, const struct sfi_cel_op *op, str
     }
 }
 
-/* ---- optMap, optFlatMap
- * -------------------------------------------------------------------------------- */
+/* ---- optMap, optFlatMap ---------------------------------------------------------------------- */
 
 static struct sfi_cel_value opt_map_value(struct walk *walk)
 {

@@ -49,7 +49,8 @@ builds_outside() {
 builds_static() {
     # shellcheck disable=SC2046
     cc -std=c11 -o "$outside/static" "$root/examples/c/build_and_get.c" "$prefix/lib/libshardyfusion.a" \
-        $(pkg-config --cflags shardyfusion) -pthread -lm \
+        $(pkg-config --cflags shardyfusion) -pthread \
+        $(sed -n 's/^Libs\.private: *//p' "$prefix/lib/pkgconfig/shardyfusion.pc") \
         $(pkg-config --libs $(pkg-config --print-requires-private shardyfusion | cut -d' ' -f1)) &&
         prints "$root/tests/integration/expected/build_and_get.txt" "$outside/static" "$url"
 }

@@ -127,7 +127,7 @@ static void no_pattern_takes_for_ever(void **state)
 /* A row that makes ever new patterns pays for each of them. */
 static void compiling_is_charged(void **state)
 {
-    static const char *const forms[] = {"%d\\pL", "%d[a-z]", "%da{9}", "%d."};
+    static const char *const forms[] = {"%d\\pL", "%d[a-z]", "%da{9}", "%d.", "%d\\pL{9}"};
     (void)state;
     for (size_t i = 0; i < COUNT_OF(forms); i++) {
         struct sfi_cel_value result = sfi_cel_null();
@@ -139,7 +139,7 @@ static void compiling_is_charged(void **state)
             result = matches(str("x"), str(pattern));
         }
         assert_int_equal(result.error->code, SFI_CEL_OVER_LIMIT);
-        assert_in_range(compiled, 10, 2000);
+        assert_in_range(compiled, 5, 2000);
     }
     frame.steps_left = SFI_CEL_MAX_STEPS;
     matches(str("x"), str("kept."));
@@ -147,6 +147,24 @@ static void compiling_is_charged(void **state)
     frame.steps_left = SFI_CEL_MAX_STEPS;
     matches(str("x"), str("kept."));
     assert_true(SFI_CEL_MAX_STEPS - frame.steps_left < first / 10); /* cached */
+}
+
+/* The size of what is made decides, not that of the pattern; refused ones took the longest. */
+static void large_programs_are_charged(void **state)
+{
+    static const char *const patterns[] = {"\\pL{9}", "\\pL{900}", "[^a]{1000}",
+                                           "[\xE4\xB8\x80-\xE4\xBA\x80]{1000}"};
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(patterns); i++) {
+        frame.steps_left = SFI_CEL_MAX_STEPS;
+        matches(str("x"), str(patterns[i]));
+        assert_true(SFI_CEL_MAX_STEPS - frame.steps_left > 50000);
+        frame.steps_left = 40000;
+        char other[64];
+        snprintf(other, sizeof other, "z%s", patterns[i]);
+        assert_value(matches(str("x"), str(other)),
+                     "OVER_LIMIT: evaluation takes more steps than an expression may use");
+    }
 }
 
 static void any_bytes_are_safe(void **state)
@@ -199,8 +217,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         frame_test(syntax_is_that_of_re2),      frame_test(invalid_patterns_are_errors),
         frame_test(large_programs_are_refused), frame_test(no_pattern_takes_for_ever),
-        frame_test(compiling_is_charged),       frame_test(any_bytes_are_safe),
-        frame_test(many_patterns_take_turns),
+        frame_test(compiling_is_charged),       frame_test(large_programs_are_charged),
+        frame_test(any_bytes_are_safe),         frame_test(many_patterns_take_turns),
     };
     return cmocka_run_group_tests_name("cel_regex", tests, NULL, NULL);
 }

@@ -79,6 +79,10 @@ static const struct cel_call calls[] = {
     {"trim", S(""), 1, {S(" \u3000 ")}},
     {"trim", S(""), 1, {S("")}},
     {"trim", S("\xff"), 1, {S(" \xff ")}},
+    {"trim", S("\xe2\x80\xff"), 1, {S("\u2003\xe2\x80\xff\u2003")}}, /* cut spaces are none */
+    {"trim", S("\x80\x83"), 1, {S(" \x80\x83 ")}},
+    {"trim", S("\U0001f600"), 1, {S("\U0001f600")}},
+    {"trim", S("\xe2\x80"), 1, {S("\xe2\x80\xe2\x80\x83")}},
     {"reverse", S("T\u03b1\u00a9o\u00a9at"), 1, {MIX}},
     {"reverse", S("\x82\xe2z\xff\x61"), 1, {BROKEN}},
     {"reverse", S(""), 1, {S("")}},

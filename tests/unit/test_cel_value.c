@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "base/bytes.h"
+#include "cel/library.h"
 #include "cel_value_sample.h"
 
 /* Numbers near which kinds meet, or precision ends. */
@@ -253,6 +254,34 @@ static void maps_refuse_bad_keys(void **state)
                                     "may use");
 }
 
+/* Hashing and comparing keys is work, too: with and without buckets. */
+static void long_keys_are_charged(void **state)
+{
+    enum { SIZE = 1 << 20 };
+    char *data = malloc(SIZE);
+    struct sfi_cel_value pairs[24];
+    (void)state;
+    assert_non_null(data);
+    memset(data, 'k', SIZE);
+    for (size_t count = 1; count <= 12; count += 11) {
+        for (size_t i = 0; i < 2 * count; i++) {
+            pairs[i] = sfi_cel_int((int64_t)i);
+        }
+        pairs[0] = sfi_cel_string(data, SIZE);
+        frame.steps_left = 1000;
+        assert_value(map_of(pairs, count), "OVER_LIMIT: evaluation takes more steps than an "
+                                           "expression may use");
+        frame.steps_left = SFI_CEL_MAX_STEPS;
+        struct sfi_cel_value map = map_of(pairs, count);
+        assert_int_equal(map.kind, SFI_CEL_MAP);
+        assert_true(sfi_cel_equal_charged(&frame, map, map));
+        frame.steps_left = 1000;
+        assert_false(sfi_cel_equal_charged(&frame, map, map));
+        assert_true(sfi_cel_is_spent(&frame));
+    }
+    free(data);
+}
+
 static void copies_live_on_their_own(void **state)
 {
     uint64_t seed = 4;
@@ -453,11 +482,17 @@ static void counts_code_points(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        frame_test(equality_and_order_agree),      frame_test(equal_keys_have_equal_hashes),
-        frame_test(maps_find_what_a_search_finds), frame_test(maps_refuse_bad_keys),
-        frame_test(copies_live_on_their_own),      frame_test(shared_parts_cannot_keep_us_busy),
-        frame_test(errors_fit_any_arena),          frame_test(texts_are_literals),
-        frame_test(types_are_those_of_values),     frame_test(counts_code_points),
+        frame_test(equality_and_order_agree),
+        frame_test(equal_keys_have_equal_hashes),
+        frame_test(maps_find_what_a_search_finds),
+        frame_test(maps_refuse_bad_keys),
+        frame_test(long_keys_are_charged),
+        frame_test(copies_live_on_their_own),
+        frame_test(shared_parts_cannot_keep_us_busy),
+        frame_test(errors_fit_any_arena),
+        frame_test(texts_are_literals),
+        frame_test(types_are_those_of_values),
+        frame_test(counts_code_points),
     };
     return cmocka_run_group_tests_name("cel_value", tests, NULL, NULL);
 }

@@ -18,7 +18,8 @@ shardy cel eval 'region + ":" + string(tier)' --column region:string --column ti
 
 echo "# kinds of results"
 for expression in 'vip' 'score * 2.0' 'bytes(region)' '[region, string(tier)]' \
-    'timestamp("2026-01-02T03:04:05.5Z")' 'uint(tier + 10)' 'duration("90s")' 'null'; do
+    'timestamp("2026-01-02T03:04:05.5Z")' 'uint(tier + 10)' 'duration("90s")' \
+    'duration("-9223372036.000000001s")' '0.0 / 0.0' 'null'; do
     echo "$expression:"
     status shardy cel eval "$expression" --column region:string --column tier:int \
         --column score:double --column vip:bool --input rows.jsonl
